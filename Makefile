@@ -1,0 +1,61 @@
+# Two commands matter to a newcomer: `make demo` and `make test`.
+SHELL := /bin/bash
+UV := $(or $(shell command -v uv 2>/dev/null),$(HOME)/.local/bin/uv)
+PY := .venv/bin/python
+COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
+          --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev gpu demo test test-training soak lint format types migrations lock check-lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(UV):
+	python3 -m pip install --quiet --user --break-system-packages uv 2>/dev/null || python3 -m pip install --quiet --user uv
+
+.venv/bin/python: | $(UV)
+	$(UV) venv --quiet --python '>=3.11,<3.13' .venv
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(PY) --no-deps -e . 
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.installed
+	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: .venv/.installed ## what a user runs: .venv, no torch
+dev: .venv/.dev ## install, and the tools that tests and checks need
+
+gpu: install ## add LMDeploy for an NVIDIA GPU
+	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements-gpu.lock
+
+demo: install ## critique a sample in the terminal, then serve the web page (and the bot, with a token)
+	$(PY) -m foodcritic demo
+
+test: dev ## every test that needs no GPU and no training environment
+	$(PY) -m pytest -q tests
+
+test-training: dev ## the learning loop, in training's own environment
+	$(PY) -m pytest -q training/tests
+
+soak: dev ## the long kill and load tests
+	$(PY) -m pytest -q tests/soak --soak
+
+lint: dev ## ruff
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+format: dev ## ruff, writing
+	.venv/bin/ruff check --fix -q . ; .venv/bin/ruff format .
+
+types: dev ## mypy --strict
+	.venv/bin/mypy
+
+lock: | $(UV) ## renew the hash-pinned locks
+	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+
+clean: ## remove the environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
