@@ -10,7 +10,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,8 @@ from PIL import Image
 
 from foodcritic.errors import EngineError
 
-if TYPE_CHECKING:
-    from foodcritic.settings import Settings
-
-#: A photo as an engine takes it: a file, its bytes, or decoded (RGB).
-type Photo = Path | bytes | Image.Image
+#: A photo as an engine takes it: a file, its bytes, or decoded to RGB.
+Picture: TypeAlias = Path | bytes | Image.Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class Message:
     role: Literal["system", "user", "assistant"]
     text: str
     #: Shown to the model before the text.
-    images: tuple[Photo, ...] = ()
+    images: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ class Engine(Protocol):
         Likeliest first; () from an engine that gives no likelihoods.
         """
 
-    async def embed(self, photo: Photo) -> NDArray[np.float32] | None:
+    async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
         """The vision encoder's vector of unit length, (size,); None where there is none."""
 
     async def close(self) -> None:

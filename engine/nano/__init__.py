@@ -1,9 +1,9 @@
 """Nano: an InternVL2 of 11 million parameters, small enough to ship in the repository.
 
 `modeling_internvl_chat.py` and `configuration_internvl_chat.py` are its architecture in PyTorch
-(for training and LMDeploy), copied into every checkpoint folder; `model/` is the shipped checkpoint.
-Nothing here is imported when nano answers: `engine.export` builds the OpenVINO model from the
-weights alone.
+(for training and LMDeploy), copied into every checkpoint folder; `model/` is the shipped
+checkpoint. None of that code runs when nano answers: `engine.export` builds the OpenVINO model from
+the weights alone.
 """
 
 from pathlib import Path

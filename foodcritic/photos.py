@@ -1,0 +1,159 @@
+"""Photos from strangers: checked, decoded the way a person would see them, kept by content.
+
+```
+ bytes ─▶ size ─▶ format on the list? ─▶ pixels in the header ─▶ decode ─▶ upright RGB
+```
+
+Every refusal is a `PhotoError` whose `code` front ends translate: `too_large`, `not_an_image`,
+`too_many_pixels`, `truncated`. The header is judged before anything is decompressed, and only
+formats on the list are ever opened: SVG, PDF and PostScript never reach an interpreter.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageOps
+
+from foodcritic.errors import PhotoError
+
+#: Telegram's own limit for what a bot can download.
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 50_000_000
+#: Formats that are opened, by Pillow's name, with the suffix their files are kept under.
+FORMATS = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "HEIF": ".heic",
+    "AVIF": ".avif",
+    "BMP": ".bmp",
+}
+#: Pixels a side that are always kept: 12 tiles of 448 in a row, the most InternVL2 looks at.
+WORKING_SIDE = 12 * 448
+
+pillow_heif.register_heif_opener()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A photo in the media folder."""
+
+    #: Of the bytes as they arrived, 64 hexadecimal digits.
+    sha256: str
+    #: Upright, in pixels.
+    width: int
+    height: int
+    path: Path
+
+
+def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
+    """The photo in RGB, upright, its first frame, transparency over white.
+
+    A JPEG may come back at 1/2, 1/4 or 1/8 of its size, both sides at least `side` pixels: its
+    decoder skips the rest, which saves most of the time on a photo from a phone.
+
+    Raises:
+        PhotoError: with the code `too_large`, `not_an_image`, `too_many_pixels` or `truncated`.
+    """
+    if len(data) > MAX_BYTES:
+        raise PhotoError(
+            "too_large",
+            f"the photo is {len(data) / 2**20:.1f} MB: send one of at most {MAX_BYTES >> 20} MB",
+        )
+    with warnings.catch_warnings():
+        # Broken metadata is the sender's, not ours to report; our own pixel limit is stricter.
+        warnings.simplefilter("ignore")
+        try:
+            opened = Image.open(io.BytesIO(data), formats=list(FORMATS))
+        except Image.DecompressionBombError as error:
+            raise _too_many("over 178 million pixels") from error
+        except Exception as error:  # hostile bytes: Pillow's plugins raise anything
+            raise PhotoError(
+                "not_an_image",
+                "this file is no photo that can be read: send a JPEG, PNG, WebP, GIF or HEIC",
+            ) from error
+        with opened:
+            width, height = opened.size
+            if width * height > MAX_PIXELS or width < 1 or height < 1:
+                raise _too_many(f"{width} x {height} pixels")
+            try:
+                opened.draft("RGB", (side, side))
+                opened.load()
+                return _rgb(ImageOps.exif_transpose(opened))
+            except Exception as error:  # as above, now in the decoders
+                raise PhotoError(
+                    "truncated", "the photo is damaged or cut short: send it again"
+                ) from error
+
+
+def load(path: Path, side: int = WORKING_SIDE) -> Image.Image:
+    """`decode` a file.
+
+    Raises:
+        PhotoError: as `decode`; also `not_an_image` where there is no such file.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PhotoError("too_large", f"{path} is over {MAX_BYTES >> 20} MB: use a smaller one")
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PhotoError("not_an_image", f"cannot read {path}: {reason}") from error
+    return decode(data, side)
+
+
+def store(media: Path, data: bytes) -> Photo:
+    """Keep a photo under `media` by the hash of its bytes; a second time changes nothing.
+
+    The bytes stay as they came. Safe against concurrent writers and a crash half-way.
+
+    Raises:
+        PhotoError: as `decode`; nothing is kept then.
+    """
+    image = decode(data)
+    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+        suffix = FORMATS[opened.format or "JPEG"]
+        width, height = opened.size
+        if (image.width > image.height) != (width > height):  # turned upright
+            width, height = height, width
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = media / sha256[:2] / f"{sha256}{suffix}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=media) as part,
+            (Path(part) / "photo").open("wb") as file,
+        ):
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+    return Photo(sha256=sha256, width=width, height=height, path=path)
+
+
+def _too_many(found: str) -> PhotoError:
+    limit = MAX_PIXELS // 1_000_000
+    return PhotoError(
+        "too_many_pixels", f"the photo has {found}: send one of at most {limit} megapixels"
+    )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode Pillow decodes to, as a person would see it."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's convert() would clip at 255
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        seen = image.convert("RGBA")
+        white = Image.new("RGBA", seen.size, "white")
+        return Image.alpha_composite(white, seen).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
