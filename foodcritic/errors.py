@@ -1,0 +1,74 @@
+"""Every error foodcritic raises on purpose, one root and few leaves.
+
+    FoodcriticError
+    ├── SettingsError      a setting is missing or wrong; names the variable and the remedy
+    ├── PhotoError         a photo is refused; ``code`` says why
+    ├── QueueFull          no room for another job; ``seconds`` says when to try again
+    ├── JobNotFound        no such job
+    ├── JobCancelled       the job was cancelled while its worker was at it: stop generating
+    ├── LeaseLost          the caller no longer owns the job (or its delivery): drop the work
+    ├── EngineError        the engine could not answer
+    └── ModelError         a model folder is missing, incomplete or refused
+
+Messages name the thing and the remedy; they are for operators. What a person in a chat reads is
+made from ``code`` and the numbers by the front end, in that person's language.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+PhotoCode = Literal["not_an_image", "truncated", "too_large", "too_many_pixels"]
+
+
+class FoodcriticError(Exception):
+    """The root: catch it to catch everything foodcritic raises on purpose."""
+
+
+class SettingsError(FoodcriticError):
+    """A setting is missing or wrong."""
+
+
+class PhotoError(FoodcriticError):
+    """A photo is refused."""
+
+    def __init__(self, code: PhotoCode, message: str | None = None) -> None:
+        super().__init__(message or code)
+        #: why, one of `PhotoCode`; front ends translate it
+        self.code: PhotoCode = code
+
+
+class QueueFull(FoodcriticError):
+    """No room for another job."""
+
+    def __init__(self, scope: Literal["user", "total"], limit: int, seconds: float) -> None:
+        super().__init__(
+            f"the queue holds {limit} unfinished jobs"
+            f"{' of this user' if scope == 'user' else ''}: try again in {seconds:.0f} s"
+        )
+        #: "user": this user's own bound is reached; "total": the whole queue's
+        self.scope: Literal["user", "total"] = scope
+        #: the bound that was reached, in jobs
+        self.limit = limit
+        #: estimated seconds until there is room
+        self.seconds = seconds
+
+
+class JobNotFound(FoodcriticError):
+    """No such job."""
+
+
+class JobCancelled(FoodcriticError):
+    """The job was cancelled while its worker was at it: stop generating, keep nothing."""
+
+
+class LeaseLost(FoodcriticError):
+    """The caller no longer owns the job or its delivery: drop the work, someone else has it."""
+
+
+class EngineError(FoodcriticError):
+    """The engine could not answer."""
+
+
+class ModelError(FoodcriticError):
+    """A model folder is missing, incomplete or refused."""

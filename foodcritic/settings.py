@@ -1,0 +1,191 @@
+"""All configuration, read once from the environment (and ``.env``) into a frozen `Settings`.
+
+``load()`` is the one way in: it raises `SettingsError` naming each wrong variable. Every key is
+listed with a comment in ``.env.example``. Secrets are ``SecretStr``: they never print.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from foodcritic.errors import SettingsError
+
+PREFIX = "FOODCRITIC_"
+Ids = Annotated[tuple[int, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator can set; each field is ``FOODCRITIC_<NAME>`` unless noted."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    # state
+    #: everything that must survive lies here: database, photos, models, runs
+    home: Path = Path(".foodcritic")
+    #: ``postgresql+asyncpg://…`` or ``sqlite+aiosqlite:///…``; default: SQLite in `home`
+    database_url: SecretStr | None = None
+
+    # engine
+    engine: Literal["auto", "openvino", "lmdeploy", "openai"] = "auto"
+    #: a folder, or a Hugging Face / ModelScope name; None: the bundled nano or the live version
+    model: str | None = None
+    model_revision: str | None = None
+    model_hub: Literal["huggingface", "modelscope"] = "huggingface"
+    #: a second model for memes
+    meme_model: str | None = None
+    #: model names whose own Python code may run (trust_remote_code)
+    trusted_models: Names = ()
+    #: base address of an OpenAI-compatible server with vision
+    engine_url: str | None = None
+    engine_key: SecretStr | None = None
+    #: most 448-pixel tiles per question
+    max_tiles: int = Field(default=12, ge=1, le=40)
+    max_new_tokens: int = Field(default=512, ge=1, le=8192)
+    temperature: float = Field(default=0.8, ge=0, le=2)
+    top_p: float = Field(default=0.8, gt=0, le=1)
+    top_k: int = Field(default=40, ge=1)
+    #: jobs one worker answers at the same time; None: what the engine does best
+    concurrency: int | None = Field(default=None, ge=1)
+
+    # Telegram
+    telegram_bot_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("TELEGRAM_BOT_TOKEN", "FOODCRITIC_TELEGRAM_BOT_TOKEN"),
+    )
+    #: the Bot API server, without the trailing ``/bot<token>``
+    telegram_api: str = "https://api.telegram.org"
+    #: public https address Telegram posts updates to; None: long polling
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int = Field(default=8443, ge=0, le=65535)
+    #: Telegram user ids of the operators
+    admins: Ids = ()
+    #: when not empty, only these Telegram users and chats are answered
+    allowed: Ids = ()
+
+    # web
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=7860, ge=0, le=65535)
+    #: required to bind beyond localhost
+    web_password: SecretStr | None = None
+
+    # people
+    language: Literal["zh", "en"] = "en"
+    #: unfinished jobs in the whole queue, and of one user
+    queue_total: int = Field(default=500, ge=1)
+    queue_per_user: int = Field(default=5, ge=1)
+    user_jobs_per_minute: int = Field(default=10, ge=1)
+    user_jobs_per_day: int = Field(default=200, ge=1)
+    chat_jobs_per_minute: int = Field(default=30, ge=1)
+    #: photos and transcripts older than this are swept nightly; 0 keeps them
+    retention_days: int = Field(default=0, ge=0)
+    #: key of the hashes that stand for forgotten or banned people; default: made once in `home`
+    hash_key: SecretStr | None = None
+
+    # learning
+    #: a Python with XTuner in it; None: `foodcritic train` prepares one
+    train_python: Path | None = None
+    train_recipe: str = "critic-lora"
+    #: approved corrections that start a nightly run
+    train_after: int = Field(default=50, ge=1)
+    #: local time of the nightly run, HH:MM
+    train_at: str = Field(default="03:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    #: while training: stop serving on that GPU, or serve beside it
+    train_serving: Literal["pause", "share"] = "pause"
+
+    # logs
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    #: auto: console on a terminal, JSON elsewhere
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("admins", "allowed", mode="before")
+    @classmethod
+    def _ids(cls, value: Any) -> Any:
+        return [int(part) for part in _split(value)] if isinstance(value, str) else value
+
+    @field_validator("trusted_models", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return _split(value) if isinstance(value, str) else value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: SecretStr | None) -> SecretStr | None:
+        """Accept the plain ``postgresql://`` and ``sqlite:///`` people paste; add our drivers."""
+        if value is None:
+            return None
+        url = value.get_secret_value()
+        scheme, separator, rest = url.partition("://")
+        driver = {
+            "postgres": "postgresql+asyncpg",
+            "postgresql": "postgresql+asyncpg",
+            "postgresql+asyncpg": "postgresql+asyncpg",
+            "sqlite": "sqlite+aiosqlite",
+            "sqlite+aiosqlite": "sqlite+aiosqlite",
+        }.get(scheme)
+        if not separator or driver is None:
+            raise ValueError("use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH")
+        return SecretStr(f"{driver}://{rest}")
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy address of the database, secrets included: never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.home / 'foodcritic.db'}"
+
+    @property
+    def media(self) -> Path:
+        """The folder of content-addressed photos."""
+        return self.home / "media"
+
+    @property
+    def models(self) -> Path:
+        """The folder of downloaded and converted models."""
+        return self.home / "models"
+
+
+def load(**values: Any) -> Settings:
+    """Read the settings; `values` win over the environment. Raises `SettingsError`."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        lines = [f"{_variable(e['loc'])}: {e['msg'].lower()}" for e in error.errors()]
+        raise SettingsError("; ".join(lines) + " (see .env.example)") from None
+    except ValueError as error:
+        raise SettingsError(f"{error} (see .env.example)") from None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field: ``home`` → ``FOODCRITIC_HOME``."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else PREFIX + field.upper()
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return variable(name) if name in Settings.model_fields else name
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").split() if part]
