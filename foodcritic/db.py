@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -35,6 +36,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from foodcritic import wake
+from foodcritic.columns import Base
 from foodcritic.settings import Settings
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -85,6 +87,10 @@ class Database:
     def ring(self, session: AsyncSession, *topics: str) -> None:
         """Wake the listeners of `topics` once this write is committed."""
         session.info.setdefault("topics", {}).update(dict.fromkeys(topics))
+
+    def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+        """INSERT … with ON CONFLICT, which both databases have and SQLAlchemy has per dialect."""
+        return (sqlite.insert if self.dialect == "sqlite" else postgresql.insert)(table)
 
     async def close(self) -> None:
         """Stop listening and close every connection."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import os
 import secrets
@@ -68,7 +69,7 @@ class Bell:
         self._event.set()
 
     async def wait(self, timeout: float = POLL) -> bool:  # noqa: ASYNC109 - part of the contract
-        """Sleep until rung or `timeout` seconds; True if rung. A ring since the last wait counts."""
+        """Sleep until rung, at most `timeout` seconds; True if rung, also if before this call."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._event.wait()
@@ -84,9 +85,10 @@ async def listen(db: Database, *topics: str) -> AsyncIterator[Bell]:
         yield bell
 
 
-def notify(db: Database, *topics: str) -> None:
-    """Ring `topics` outside a transaction; on PostgreSQL other processes hear `Database.ring` only."""
-    db.hub.ring(topics)
+async def notify(db: Database, *topics: str) -> None:
+    """Ring `topics` now. Whoever writes a row rings within its transaction: `Database.ring`."""
+    async with db.write(durable=False) as session:
+        db.ring(session, *topics)
 
 
 class Hub:
@@ -167,7 +169,7 @@ class Hub:
 
     async def _follow(self, url: sa.URL) -> None:
         """Keep one LISTEN connection open; whatever was missed while it was down is rung."""
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped]
 
         dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         pause = 0.1
@@ -195,7 +197,7 @@ class Hub:
     def _send(self, payload: bytes, *, tries: int = RETRIES, only: str | None = None) -> None:
         try:
             folder = self._sockets(create=False)
-            names = [only] if only else [name for name in os.listdir(folder) if name[0] != "."]
+            names = [only] if only else os.listdir(folder)  # noqa: PTH208 - per commit: the fast one
         except OSError:
             return  # nobody has listened yet
         own = self._inbox.path.name if self._inbox else None
@@ -209,9 +211,8 @@ class Hub:
                 self._sender.sendto(payload, str(folder / name))
             except BlockingIOError:  # its inbox is full: it is awake, but perhaps not for this
                 if tries:
-                    asyncio.get_running_loop().call_later(
-                        RETRY, lambda name=name: self._send(payload, tries=tries - 1, only=name)
-                    )
+                    again = functools.partial(self._send, payload, tries=tries - 1, only=name)
+                    asyncio.get_running_loop().call_later(RETRY, again)
             except ConnectionRefusedError:  # its process died: sweep up after it
                 with contextlib.suppress(OSError):
                     (folder / name).unlink()

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import context
@@ -24,7 +25,7 @@ from foodcritic import columns, settings, tables
 ADVISORY_LOCK = 0xF00DC817
 
 
-def _render(kind: str, value: object, _context: object) -> str | bool:
+def _render(kind: str, value: Any, _context: object) -> str | Literal[False]:
     """Write column types that need none of our code, so that old migrations keep working."""
     if kind != "type":
         return False
