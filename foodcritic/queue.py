@@ -27,6 +27,7 @@ Fairness is a round-robin over users by virtual time (start-time fair queueing: 
 Cheng, SIGCOMM 1996): a job's ``turn`` is one more than the round now being served and than its
 user's latest turn, and the lowest turn is claimed first. So a user who floods waits behind
 everybody's first request, and nobody waits for ever, because newcomers join the next round. Jobs of
+one dialogue are done in order: a follow-up waits for the answer it follows.
 """
 
 from __future__ import annotations

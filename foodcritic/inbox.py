@@ -1,0 +1,144 @@
+"""The inbox: updates are rows before they are anything else, so none is lost or handled twice.
+
+    await receive(db, source, [(update_id, payload), …])   committed; now Telegram may hear of it
+    for update in await waiting(db, source): …             oldest first, a dead process's too
+        await handled(db, update)                          done: the payload is emptied
+        await refused(db, update, "reason")                cannot be handled: kept, out of the way
+    await offset(db, source)                               where long polling resumes
+    await sweep(db, before)                                forget old handled updates
+
+An update may be handled and the process die before `handled`: it comes again. What handling makes
+must therefore be idempotent, as `queue.enqueue` is by its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from foodcritic import tables
+from foodcritic.db import Database
+
+U = tables.Update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """One update as it came."""
+
+    id: int
+    source: str
+    #: its number at the source
+    update_id: int
+    payload: dict[str, Any]
+    received: datetime
+    #: how often handling it was begun before; more than a few: it may be what kills us
+    attempts: int
+
+
+async def receive(
+    db: Database, source: str, updates: Iterable[tuple[int, Mapping[str, Any]]]
+) -> int:
+    """Store updates, durably, in one transaction; how many of them were new."""
+    now = db.now()
+    rows = [
+        {"source": source, "update_id": number, "payload": dict(payload), "received": now}
+        for number, payload in updates
+    ]
+    if not rows:
+        return 0
+    async with db.write() as session:
+        stored = await session.execute(
+            db.insert(U)
+            .values(rows)
+            .on_conflict_do_nothing(index_elements=["source", "update_id"])
+            .returning(U.id)
+        )
+        new = len(stored.all())
+        if new:
+            db.ring(session, f"inbox:{source}")
+    return new
+
+
+async def waiting(
+    db: Database, source: str, *, after: int = 0, limit: int = 100
+) -> tuple[Update, ...]:
+    """Updates not handled yet, oldest first, with `Update.id` above `after`; counts the attempt.
+
+    A process passes the last id it was given as `after`, and starts with 0: so it is given each
+    update once, and its successor those it left unhandled.
+    """
+    async with db.write(durable=False) as session:
+        ids = list(
+            await session.scalars(
+                sa.select(U.id)
+                .where(sa.text("updates.handled IS NULL"), U.source == source, U.id > after)
+                .order_by(U.id)
+                .limit(limit)
+            )
+        )
+        if not ids:
+            return ()
+        rows = await session.execute(
+            sa.update(U)
+            .where(U.id.in_(ids))
+            .values(attempts=U.attempts + 1)
+            .returning(U.id, U.update_id, U.payload, U.received, U.attempts)
+            .execution_options(synchronize_session=False)
+        )
+        found = [
+            Update(
+                id=row.id,
+                source=source,
+                update_id=row.update_id,
+                payload=row.payload or {},
+                received=row.received,
+                attempts=row.attempts - 1,
+            )
+            for row in rows
+        ]
+    return tuple(sorted(found, key=lambda update: update.id))
+
+
+async def handled(db: Database, *updates: Update) -> None:
+    """These are done (an album's are done together); what people wrote leaves the inbox."""
+    await _settle(db, updates, error=None)
+
+
+async def refused(db: Database, update: Update, reason: str) -> None:
+    """It cannot be handled; `reason` stays with its number, the payload does not."""
+    await _settle(db, (update,), error=reason)
+
+
+async def offset(db: Database, source: str) -> int | None:
+    """The number after the latest update we hold: what to ask for next; None: nothing yet."""
+    async with db.read() as session:
+        last = await session.scalar(sa.select(sa.func.max(U.update_id)).where(U.source == source))
+    return None if last is None else int(last) + 1
+
+
+async def sweep(db: Database, before: datetime) -> int:
+    """Delete what was handled before a moment; the latest stays, for `offset`. How many went."""
+    latest = sa.select(sa.func.max(U.update_id)).group_by(U.source)
+    async with db.write() as session:
+        gone = await session.execute(
+            sa.delete(U)
+            .where(U.handled < before, U.update_id.not_in(latest))
+            .returning(U.id)
+            .execution_options(synchronize_session=False)
+        )
+        return len(gone.all())
+
+
+async def _settle(db: Database, updates: Sequence[Update], *, error: str | None) -> None:
+    async with db.write() as session:
+        await session.execute(
+            sa.update(U)
+            .where(U.id.in_([update.id for update in updates]))
+            .values(handled=db.now(), payload=None, error=error)
+            .execution_options(synchronize_session=False)
+        )
