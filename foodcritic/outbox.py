@@ -91,6 +91,23 @@ async def postpone(db: Database, job: Job, courier: str, until: datetime) -> Non
     await _change(db, job, courier, courier=None, courier_lease=until)
 
 
+async def reclaim(db: Database, channel: str, courier: str) -> int:
+    """Free what `courier` holds, for its successor; how many deliveries that were.
+
+    For a courier whose name is the same after a restart because nobody else can have it: it need
+    not wait for the leases of its former self.
+    """
+    async with db.write(durable=False) as session:
+        freed = await session.execute(
+            sa.update(J)
+            .where(jobs.UNDELIVERED, J.channel == channel, J.courier == courier)
+            .values(courier=None, courier_lease=None)
+            .returning(J.id)
+            .execution_options(synchronize_session=False)
+        )
+        return len(freed.all())
+
+
 async def _change(db: Database, job: Job, owner: str, **values: Any) -> None:
     async with db.write() as session:
         changed = await session.execute(

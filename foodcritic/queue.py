@@ -54,7 +54,7 @@ from foodcritic.lease import (
     renew,
     sweep,
 )
-from foodcritic.outbox import delivered, postpone, progress, undelivered
+from foodcritic.outbox import delivered, postpone, progress, reclaim, undelivered
 
 __all__ = [
     "ACTIVE",
@@ -79,6 +79,7 @@ __all__ = [
     "position",
     "postpone",
     "progress",
+    "reclaim",
     "release",
     "renew",
     "sweep",
