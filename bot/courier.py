@@ -1,0 +1,285 @@
+"""The courier: follows each job from the question to the delivered answer.
+
+```
+ outbox ──▶ follow(job) ─┬─ private: status message with Stop ─▶ position edits ─▶ drafts ─┐
+                         └─ group: nothing until the answer ───────────────────────────────┤
+                                                                                           ▼
+                                       delivered ◀── bot.delivery: the answer, exactly once
+```
+
+Each job is leased (foodcritic.outbox), each message id stored as soon as it is known: a courier
+that dies is followed by one that goes on where it was.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError
+
+from bot import delivery, keyboards, texts
+from bot.budget import Dropped, MeteredBot
+from bot.delivery import Target
+from bot.gate import Priority
+from bot.markup import LIMIT, Part, split
+from bot.texts import Lang
+from foodcritic import people, queue, wake
+from foodcritic.columns import JobStatus
+from foodcritic.db import Database
+from foodcritic.errors import JobNotFound, LeaseLost
+from foodcritic.jobs import Job, Position
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "telegram"
+#: Seconds between drafts or edits of one growing answer.
+STREAM = 1.0
+#: Seconds between two looks at the queue for a waiting job; positions are shown as often at most.
+WATCH = 3.0
+#: Seconds after which a draft is repeated though nothing is new (Telegram shows it for 30).
+REPEAT = 20.0
+#: Seconds between renewals of a courier's lease.
+RENEW = 20.0
+#: Seconds until a delivery that failed is tried again.
+POSTPONE = timedelta(seconds=15)
+#: Jobs followed at the same time.
+FOLLOWED = 200
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a person was shown of one job while it is made."""
+
+    job: Job
+    target: Target
+    lang: Lang
+    #: Job.delivery, as it will be stored
+    done: dict[str, Any]
+    shown: str = ""
+    shown_at: float = 0.0
+    renewed_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+
+def target_of(job: Job) -> Target:
+    return Target(chat_id=job.chat_id, thread_id=job.thread_id or None, message_id=job.message_id)
+
+
+def language_of(job: Job) -> Lang:
+    return "zh" if job.lang == "zh" else "en"
+
+
+class Courier:
+    """Follows the channel's jobs. `name` is the same for every process of this bot on this host."""
+
+    def __init__(self, db: Database, bot: MeteredBot, name: str) -> None:
+        self._db = db
+        self._bot = bot
+        self._name = name
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        #: until Telegram refuses them
+        self._drafts = True
+
+    async def run(self) -> None:
+        """Deliver for ever. Cancel to stop; then `drain`."""
+        await queue.reclaim(self._db, CHANNEL, self._name)
+        async with wake.listen(self._db, f"outbox:{CHANNEL}") as bell:
+            while True:
+                room = FOLLOWED - len(self._tasks)
+                jobs: tuple[Job, ...] = ()
+                if room > 0:
+                    jobs = await queue.undelivered(
+                        self._db, CHANNEL, self._name, unfinished=True, limit=room
+                    )
+                for job in jobs:
+                    task = asyncio.create_task(self._follow(job), name=f"follow-{job.id}")
+                    self._tasks[job.id] = task
+                    task.add_done_callback(partial(self._left, job.id))
+                await bell.wait(1.0)
+
+    def _left(self, job_id: int, task: asyncio.Task[None]) -> None:
+        del self._tasks[job_id]
+
+    async def drain(self, patience: float) -> None:
+        """Let deliveries under way end, for `patience` seconds; the rest is the next courier's."""
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await queue.reclaim(self._db, CHANNEL, self._name)
+
+    async def _follow(self, job: Job) -> None:
+        """One job to its end; whatever goes wrong is logged and tried again later."""
+        watch = Watch(job, target_of(job), language_of(job), dict(job.delivery))
+        try:
+            if watch.target.is_private and not job.is_finished:
+                await self._greet(watch)
+            await self._until_finished(watch)
+            await self._deliver(watch)
+        except (LeaseLost, JobNotFound) as error:
+            log.info("delivery_left", job=job.id, reason=str(error))
+        except Forbidden as error:
+            await people.set_chat(self._db, CHANNEL, watch.target.chat_id, gone=self._db.now())
+            await self._close(watch, undeliverable=error.message)
+        except ChatMigrated as error:
+            await people.move_chat(self._db, CHANNEL, job.chat_id, error.new_chat_id)
+            await self._later(watch, timedelta(0), error)
+        except BadRequest as error:
+            # Telegram will say the same again: the chat is gone, or the text is not to its taste.
+            await self._close(watch, undeliverable=error.message)
+        except Exception as error:
+            expected = isinstance(error, NetworkError)
+            await self._later(watch, POSTPONE, error, trace=not expected)
+
+    # -- while it is made --------------------------------------------------------------------
+
+    async def _greet(self, watch: Watch) -> None:
+        """Send the status message, or find the one that was sent before a restart."""
+        if watch.done.get("status") is None:
+            text = await self._status(watch)
+            keyboard = keyboards.waiting(watch.lang, watch.job.id)
+            watch.done["status"] = await delivery.send(
+                self._bot, watch.target, Part(text), keyboard, priority=Priority.NORMAL
+            )
+            watch.shown = text
+            await self._store(watch)
+
+    async def _status(self, watch: Watch) -> str:
+        where = Position(ahead=0, seconds=0)
+        if watch.job.status is JobStatus.TODO:
+            where = await queue.position(self._db, watch.job.id)
+        if where.ahead == 0:
+            return texts.text(watch.lang, "looking")
+        return texts.text(watch.lang, "queued", ahead=where.ahead, seconds=round(where.seconds))
+
+    async def _until_finished(self, watch: Watch) -> None:
+        async with wake.listen(self._db, f"draft:{watch.job.id}") as bell:
+            while True:
+                watch.job = await queue.get(self._db, watch.job.id)
+                if watch.job.is_finished:
+                    return
+                await self._renew(watch)
+                wait = WATCH
+                if watch.target.is_private:
+                    wait = await self._show(watch)
+                await bell.wait(wait)
+                bell_free = asyncio.get_running_loop().time() - watch.shown_at
+                if watch.job.draft and bell_free < STREAM:
+                    # Tokens ring far more often than anyone may be told of them.
+                    await bell.wait(STREAM - bell_free)
+
+    async def _show(self, watch: Watch) -> float:
+        """Show the position or the text so far, if worth a call; seconds until the next look."""
+        job, now = watch.job, asyncio.get_running_loop().time()
+        if job.draft:
+            (part, *_) = split(job.draft, LIMIT, unfinished=True) or [Part("…")]
+            due = part.text != watch.shown or now - watch.shown_at > REPEAT
+            if due and now - watch.shown_at >= STREAM:
+                await self._stream(watch, part)
+            return STREAM
+        text = await self._status(watch)
+        if text != watch.shown and now - watch.shown_at >= WATCH:
+            await self._try_edit(watch, Part(text))
+        return WATCH
+
+    async def _stream(self, watch: Watch, part: Part) -> None:
+        watch.shown, watch.shown_at = part.text, asyncio.get_running_loop().time()
+        if not self._drafts:
+            await self._try_edit(watch, part)
+            return
+        try:
+            await self._bot.send_message_draft(
+                watch.target.chat_id,
+                watch.job.id,
+                part.text,
+                message_thread_id=watch.target.thread_id,
+                entities=part.entities,
+                api_kwargs={"can_stop": True, "keep_on_stop": True},
+                rate_limit_args=Priority.SPARE,
+            )
+        except Dropped:
+            return
+        except BadRequest as error:
+            log.info("drafts_refused", error=error.message)
+            self._drafts = False
+            return
+        if not watch.done.get("drafted"):
+            watch.done["drafted"] = True
+            await self._store(watch)
+
+    async def _try_edit(self, watch: Watch, part: Part) -> None:
+        watch.shown, watch.shown_at = part.text, asyncio.get_running_loop().time()
+        keyboard = keyboards.waiting(watch.lang, watch.job.id)
+        status = watch.done.get("status")
+        if status is None:
+            return
+        try:
+            await delivery.edit(
+                self._bot, watch.target, status, part, keyboard, priority=Priority.SPARE
+            )
+        except Dropped:
+            return
+
+    # -- when it is done ---------------------------------------------------------------------
+
+    async def _deliver(self, watch: Watch) -> None:
+        job = watch.job
+        if watch.done.get("superseded"):
+            # The question was edited: its new job answers, in the same place.
+            await queue.delivered(self._db, job, self._name, watch.done)
+            return
+        keyboard = keyboards.answered(watch.lang, job.id)
+        await delivery.deliver(
+            self._bot,
+            watch.target,
+            split(outcome(job, watch.lang)),
+            keyboard,
+            watch.done,
+            lambda _: self._store(watch),
+        )
+        await queue.delivered(self._db, job, self._name, watch.done)
+        log.info("delivered", job=job.id, status=str(job.status), parts=len(watch.done["parts"]))
+
+    async def _close(self, watch: Watch, **why: Any) -> None:
+        log.warning("undeliverable", job=watch.job.id, **why)
+        try:
+            await queue.cancel(self._db, watch.job.id)
+            await queue.delivered(self._db, watch.job, self._name, {**watch.done, **why})
+        except (LeaseLost, JobNotFound) as error:
+            log.info("delivery_left", job=watch.job.id, reason=str(error))
+
+    async def _later(
+        self, watch: Watch, wait: timedelta, error: Exception, *, trace: bool = False
+    ) -> None:
+        log.warning(
+            "delivery_postponed", job=watch.job.id, error=type(error).__name__, exc_info=trace
+        )
+        try:
+            await queue.postpone(self._db, watch.job, self._name, self._db.now() + wait)
+        except (LeaseLost, JobNotFound) as lost:
+            log.info("delivery_left", job=watch.job.id, reason=str(lost))
+
+    # -- the lease ---------------------------------------------------------------------------
+
+    async def _store(self, watch: Watch) -> None:
+        watch.renewed_at = asyncio.get_running_loop().time()
+        await queue.progress(self._db, watch.job, self._name, watch.done)
+
+    async def _renew(self, watch: Watch) -> None:
+        if asyncio.get_running_loop().time() - watch.renewed_at > RENEW:
+            await self._store(watch)
+
+
+def outcome(job: Job, lang: Lang) -> str:
+    """What a finished job says to its person."""
+    if job.status is JobStatus.SUCCEEDED and job.answer and job.answer.strip():
+        return job.answer
+    if job.status is JobStatus.CANCELLED:
+        so_far = (job.draft or "").strip()
+        stopped = texts.text(lang, "stopped")
+        return f"{so_far}\n\n{stopped}" if so_far else stopped
+    return texts.text(lang, "failed")

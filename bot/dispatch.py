@@ -1,0 +1,187 @@
+"""From the inbox to the handlers: in order per person and chat, everybody at the same time.
+
+```
+ inbox ──▶ lane (chat, person) ──▶ album? gather ──▶ handle ──▶ done ──▶ marked handled, in batches
+       ──▶ lane (chat, person) ──▶ …
+```
+
+A lane is a task that lives while it has letters. A handler that raises is tried again, then its
+update is given up and logged: one bad update never stops a chat.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from telegram import Bot, Update
+
+from bot import albums
+from bot.albums import Album
+from bot.inbox import topic
+from foodcritic import inbox, wake
+from foodcritic.db import Database
+from foodcritic.inbox import Update as Letter
+
+log = structlog.get_logger(__name__)
+
+#: Updates handled at the same time.
+CONCURRENCY = 64
+#: How often handling an update is begun before it is given up.
+ATTEMPTS = 3
+#: Seconds before a failed handler is tried again, times the attempt.
+RETRY = 0.5
+#: Seconds handled updates wait to be marked in one batch.
+BATCH = 0.05
+
+Handle = Callable[[Update | Album], Awaitable[None]]
+
+
+def lane_of(payload: dict[str, Any]) -> Hashable:
+    """Person and chat; taps have a lane of their own, so that Stop is at once."""
+    kind = next((key for key in payload if key != "update_id"), "")
+    content = payload.get(kind)
+    if not isinstance(content, dict):
+        return None
+    person = content.get("from") or content.get("user") or {}
+    chat = content.get("chat") or content.get("message", {}).get("chat") or {}
+    quick = kind in {"callback_query", "stopped_message_generation", "inline_query"}
+    return (chat.get("id"), person.get("id"), quick)
+
+
+@dataclass(slots=True)
+class Lane:
+    """The letters of one person in one chat."""
+
+    letters: deque[Letter] = field(default_factory=deque)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Dispatcher:
+    """Runs the lanes; `scale` compresses the waiting for albums in tests."""
+
+    def __init__(
+        self, db: Database, bot: Bot, source: str, handle: Handle, *, scale: float = 1.0
+    ) -> None:
+        self._db = db
+        self._bot = bot
+        self._source = source
+        self._handle = handle
+        self._scale = scale
+        self._lanes: dict[Hashable, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(CONCURRENCY)
+        self._done: list[Letter] = []
+        self._some_done = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read the inbox for ever. Cancel to stop; then `drain`."""
+        after = 0
+        marking = asyncio.create_task(self._mark(), name="inbox-mark")
+        try:
+            async with wake.listen(self._db, topic(self._source)) as bell:
+                while True:
+                    letters = await inbox.waiting(self._db, self._source, after=after, limit=500)
+                    for letter in letters:
+                        after = letter.id
+                        if letter.attempts >= ATTEMPTS:
+                            # It was begun and not ended by so many processes: it may kill us, too.
+                            await inbox.refused(self._db, letter, "given up")
+                        else:
+                            self._post(letter)
+                    if not letters:
+                        await bell.wait(1.0)
+        finally:
+            marking.cancel()
+
+    async def drain(self, patience: float) -> None:
+        """Let what is being handled end, for `patience` seconds; the rest stays in the inbox."""
+        for lane in self._lanes.values():
+            lane.letters.clear()
+            lane.came.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._done:
+            await inbox.handled(self._db, *self._done)
+
+    def _post(self, letter: Letter) -> None:
+        key = lane_of(letter.payload)
+        if key in self._lanes:
+            lane = self._lanes[key]
+        else:
+            lane = self._lanes[key] = Lane()
+            task = asyncio.create_task(self._follow(key, lane), name="lane")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        lane.letters.append(letter)
+        lane.came.set()
+
+    async def _follow(self, key: Hashable, lane: Lane) -> None:
+        try:
+            while lane.letters and (letters := await self._next(lane)):
+                async with self._room:
+                    await self._deal(letters)
+        finally:
+            del self._lanes[key]
+
+    async def _next(self, lane: Lane) -> list[Letter]:
+        """The next letter, or all the letters of an album once it is complete."""
+        group = albums.group_of(lane.letters[0])
+        if group is None:
+            return [lane.letters.popleft()]
+        while True:
+            album = [letter for letter in lane.letters if albums.group_of(letter) == group]
+            if not album:
+                return []  # stopping: the inbox keeps them
+            wait = albums.complete_in(album, self._db.now(), self._scale)
+            if wait <= 0:
+                break
+            lane.came.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lane.came.wait(), wait)
+        for letter in album[: albums.PHOTOS]:
+            lane.letters.remove(letter)
+        return album[: albums.PHOTOS]
+
+    async def _deal(self, letters: list[Letter]) -> None:
+        """Handle one update or album, again if it fails, and note that it is done."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                updates = [Update.de_json(dict(letter.payload), self._bot) for letter in letters]
+                is_album = albums.group_of(letters[0]) is not None
+                await self._handle(Album(tuple(updates)) if is_album else updates[0])
+            except Exception as error:
+                log.warning(
+                    "update_failed",
+                    update=letters[0].update_id,
+                    attempt=attempt,
+                    error=type(error).__name__,
+                    exc_info=attempt == ATTEMPTS,
+                )
+                if attempt == ATTEMPTS:
+                    for letter in letters:
+                        await inbox.refused(self._db, letter, type(error).__name__)
+                    return
+                await asyncio.sleep(RETRY * attempt)
+            else:
+                self._done.extend(letters)
+                self._some_done.set()
+                return
+
+    async def _mark(self) -> None:
+        while True:
+            await self._some_done.wait()
+            await asyncio.sleep(BATCH)
+            self._some_done.clear()
+            done, self._done = self._done, []
+            try:
+                await inbox.handled(self._db, *done)
+            except BaseException:
+                self._done.extend(done)
+                raise

@@ -1,0 +1,79 @@
+"""Long polling: every update is a committed row before Telegram is told that we have it.
+
+```
+ getUpdates(offset) ──▶ foodcritic.inbox.receive: commit ──▶ next offset      (polling, here)
+ webhook POST ────────▶ foodcritic.inbox.receive: commit ──▶ 200              (bot.webhook)
+                              │ rings "inbox:<source>"
+                              ▼
+                         bot.dispatch ──▶ handlers
+```
+
+Telegram repeats what it was not told we have, and an update's number is unique, so that each is
+here once. What a dead process left unhandled is handled by the next one.
+"""
+
+import asyncio
+
+import structlog
+from telegram import Bot, Update
+from telegram.error import Conflict, Forbidden, InvalidToken, NetworkError, RetryAfter
+
+from bot.budget import seconds
+from foodcritic import inbox
+from foodcritic.db import Database
+from foodcritic.errors import SettingsError
+
+log = structlog.get_logger(__name__)
+
+#: What we ask Telegram for. PTB 22.8 does not know the last one yet.
+ALLOWED = (
+    Update.MESSAGE,
+    Update.EDITED_MESSAGE,
+    Update.CALLBACK_QUERY,
+    Update.INLINE_QUERY,
+    Update.MY_CHAT_MEMBER,
+    Update.MESSAGE_REACTION,
+    "guest_message",
+    "stopped_message_generation",
+)
+#: Seconds one long poll waits on Telegram's side.
+POLL = 30
+#: Seconds between polls that fail: the first pause, and the longest.
+PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+
+def topic(source: str) -> str:
+    """What is rung when an update came in."""
+    return f"inbox:{source}"
+
+
+async def poll(db: Database, bot: Bot, source: str) -> None:
+    """Fetch updates for ever: commit, then advance the offset. Cancel to stop.
+
+    Raises:
+        SettingsError: Telegram refuses the token.
+    """
+    offset, pause = await inbox.offset(db, source), PAUSE
+    while True:
+        try:
+            updates = await bot.get_updates(
+                offset=offset, timeout=POLL, limit=100, allowed_updates=ALLOWED
+            )
+        except (InvalidToken, Forbidden) as error:
+            raise SettingsError(
+                "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"
+            ) from error
+        except RetryAfter as error:
+            await asyncio.sleep(seconds(error))
+            continue
+        except (NetworkError, Conflict) as error:
+            remedy = "stop the other bot with this token" if isinstance(error, Conflict) else ""
+            log.warning("poll_failed", error=type(error).__name__, remedy=remedy)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            continue
+        pause = PAUSE
+        if updates:
+            raw = [(update.update_id, update.to_dict()) for update in updates]
+            await inbox.receive(db, source, raw)
+            offset = updates[-1].update_id + 1

@@ -1,0 +1,86 @@
+# What the bot says in English. Message ids and variables must match zh.ftl (a test compares).
+
+## Commands
+
+start =
+    Hello! I am a food critic. 🍜
+
+    Send me a photo of a dish and I name it, guess its cuisine and ingredients, and score it out of 10. Write a question with the photo, or ask more afterwards.
+
+    /new starts over · /language 中文 or English · /help says more
+help =
+    Send a photo (or up to ten at once, or a picture as a file), with or without a question.
+    Then ask on: “Is it healthy?”, “How is it made?”, “What wine goes with it?”
+    A new photo starts a new conversation, and so does /new.
+    While I write, “{ button-stop }” stops me. “{ button-again }” asks for another answer.
+
+    /new – start over
+    /language – 中文 or English
+    /help – this text
+
+    I can be wrong: a photo shows neither allergens nor freshness.
+new = Forgotten. Send me a new photo.
+language-ask = Which language shall I speak?
+language-set = I speak English now.
+command-start = What I do
+command-new = Start over
+command-language = 中文 / English
+command-help = How to use me
+profile-description =
+    A food critic: send a photo of a dish and read its name, cuisine, ingredients and an honest score.
+    It can be wrong about what is on your plate.
+profile-short = Send a dish, read its critique.
+
+## While an answer is made
+
+looking = 👀 Looking at it…
+queued =
+    { $ahead ->
+        [one] ⏳ One question is before yours
+       *[other] ⏳ { $ahead } questions are before yours
+    }{ $seconds ->
+        [0] .
+       *[other] , about { $seconds } s to wait.
+    }
+button-stop = ⏹ Stop
+button-again = 🔁 Try again
+stopped = ⏹ Stopped.
+stopping = Stopping…
+trying-again = Once more…
+
+## Why there is no answer
+
+failed = 😔 I could not finish this answer. That is my fault, not yours. Please try again.
+photo-first = Send me a photo of a dish first. Then ask away.
+photo-not-an-image = I cannot open this as a picture. Send it as a photo, or as JPEG, PNG, WebP or HEIC.
+photo-truncated = This picture is cut off: part of it is missing. Please send it again.
+photo-too-large = This file is larger than 20 MB, more than I may fetch. Send it as a photo instead.
+photo-too-many-pixels = This picture has more than 50 million pixels. Send it as a photo, then Telegram makes it smaller.
+photo-lost = I could not fetch the picture from Telegram. Please send it again.
+photo-animated = That moves. I judge still photos only.
+unsupported-sticker = A fine sticker, but I only judge food. Send me a photo of a dish.
+unsupported-voice = I cannot listen. Please write your question, or send a photo of a dish.
+unsupported-video = I cannot watch videos. Send me a photo of the dish instead.
+unsupported-document = I only read pictures. Send the dish as a photo or as a picture file.
+unsupported-other = I cannot use that. Send me a photo of a dish.
+question-too-long = That is a long question: { $length } characters, and I read { $limit } at most. Please shorten it.
+queue-full-user =
+    You have { $limit ->
+        [one] one question
+       *[other] { $limit } questions
+    } waiting already. Please ask again in about { $seconds } s.
+queue-full-total = Too many people are asking right now. Please try again in about { $minutes ->
+        [one] one minute
+       *[other] { $minutes } minutes
+    }.
+
+## Answers to taps
+
+tap-stale = This button no longer works.
+tap-not-yours = Only the person who asked can do that.
+
+## Groups
+
+group-hello =
+    Hello! Reply to a photo with @{ $name }, or send a photo with @{ $name } in its caption, and I say what I think of the dish.
+    In this group I see only messages that mention me or answer mine.

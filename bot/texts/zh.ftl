@@ -1,0 +1,76 @@
+# 机器人的中文。消息名和变量必须与 en.ftl 一致（有测试比对）。
+
+## 命令
+
+start =
+    你好！我是美食评论家。🍜
+
+    发一张菜的照片给我，我说出它的名字、菜系和食材，并给出十分制的评分。可以配上问题，也可以之后接着问。
+
+    /new 重新开始 · /language 中文或 English · /help 更多说明
+help =
+    发一张照片（一次最多十张，也可以用文件发图片），配不配问题都行。
+    然后可以接着问：“健康吗？”“怎么做？”“配什么酒？”
+    新照片或 /new 会开始新的对话。
+    我写的时候，点“{ button-stop }”让我停下；点“{ button-again }”换一个回答。
+
+    /new – 重新开始
+    /language – 中文或 English
+    /help – 本说明
+
+    我会看错：照片看不出过敏原，也看不出新不新鲜。
+new = 已经忘掉了。发一张新照片吧。
+language-ask = 我该说哪种语言？
+language-set = 好的，我说中文。
+command-start = 我能做什么
+command-new = 重新开始
+command-language = 中文 / English
+command-help = 使用说明
+profile-description =
+    美食评论家：发一张菜的照片，看它的名字、菜系、食材和诚实的评分。
+    你盘子里的东西，它也会看错。
+profile-short = 发一道菜，看一篇点评。
+
+## 回答之前
+
+looking = 👀 正在看……
+queued =
+    ⏳ 前面还有 { $ahead } 个问题{ $seconds ->
+        [0] 。
+       *[other] ，大约等 { $seconds } 秒。
+    }
+button-stop = ⏹ 停止
+button-again = 🔁 再试一次
+stopped = ⏹ 已停止。
+stopping = 正在停止……
+trying-again = 再来一次……
+
+## 为什么没有回答
+
+failed = 😔 这次没能写完，是我的问题，不怪你。请再试一次。
+photo-first = 请先发一张菜的照片，然后随便问。
+photo-not-an-image = 这个文件打不开，不像图片。请直接发照片，或 JPEG、PNG、WebP、HEIC 文件。
+photo-truncated = 这张图片不完整，缺了一部分。请再发一次。
+photo-too-large = 这个文件超过 20 MB，我取不到。请直接发照片。
+photo-too-many-pixels = 这张图片超过五千万像素。请直接发照片，Telegram 会把它缩小。
+photo-lost = 没能从 Telegram 取到这张图片。请再发一次。
+photo-animated = 它在动。我只评静止的照片。
+unsupported-sticker = 贴纸不错，可是我只评菜。发一张菜的照片吧。
+unsupported-voice = 我听不了语音。请打字提问，或发一张菜的照片。
+unsupported-video = 我看不了视频。请发这道菜的照片。
+unsupported-document = 我只看图片。请把菜作为照片或图片文件发来。
+unsupported-other = 这个我用不上。发一张菜的照片吧。
+question-too-long = 问题太长了：{ $length } 个字，我最多读 { $limit } 个。请缩短一些。
+queue-full-user = 你已经有 { $limit } 个问题在排队了。请大约 { $seconds } 秒后再问。
+queue-full-total = 现在提问的人太多了。请大约 { $minutes } 分钟后再试。
+
+## 按钮的回应
+
+tap-stale = 这个按钮已经失效。
+tap-not-yours = 只有提问的人可以这样做。
+
+## 群聊
+
+group-hello =
+    大家好！在照片的说明里写上 @{ $name }，或者回复一张照片并写上 @{ $name }，我就来点评这道菜。
+    在这个群里，我只看得到提到我或回复我的消息。

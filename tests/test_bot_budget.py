@@ -1,0 +1,159 @@
+"""The budget: never above Telegram's limits, one chat's flood is its own, urgent calls first."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+from telegram.error import BadRequest, NetworkError, RetryAfter, TimedOut
+
+from bot.budget import Budget, Dropped, Limits
+from bot.gate import IDLE, Gate, Limit, Priority
+
+FAST = Limits().scaled(0.02)  # a group's minute lasts 1.2 s
+
+
+class Wire:
+    """What Telegram would see: when each call began and ended; answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, Any]] = []
+        self.errors: list[Exception] = []
+
+    async def __call__(self, name: Any = None) -> str:
+        await asyncio.sleep(0.001)
+        self.seen.append((time.monotonic(), name))
+        if self.errors:
+            raise self.errors.pop(0)
+        return "ok"
+
+
+async def call(
+    budget: Budget,
+    wire: Wire,
+    chat: int | None,
+    name: Any = None,
+    *,
+    endpoint: str = "sendMessage",
+    priority: Priority | None = None,
+) -> Any:
+    data = {} if chat is None else {"chat_id": chat}
+    return await budget.process_request(wire, (name,), {}, endpoint, data, priority)
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    return max(sum(1 for t in times if start <= t < start + seconds) for start in times)
+
+
+@pytest.mark.parametrize("chat", [7, -7])
+async def test_a_chat_never_gets_more_calls_in_its_window_than_telegram_allows(chat: int) -> None:
+    budget, wire, limit = Budget(FAST), Wire(), FAST.of(chat)
+    await asyncio.gather(*(call(budget, wire, chat) for _ in range(3 * limit.count)))
+    assert most_within([t for t, _ in wire.seen], limit.seconds) == limit.count
+
+
+async def test_all_chats_together_stay_below_the_overall_limit() -> None:
+    budget, wire = Budget(Limits().scaled(0.1)), Wire()
+    await asyncio.gather(*(call(budget, wire, chat) for chat in range(1, 101)))
+    assert most_within([t for t, _ in wire.seen], 0.1) <= Limits().overall.count
+
+
+async def test_a_final_answer_overtakes_what_waits() -> None:
+    budget, wire = Budget(FAST), Wire()
+    normal = [asyncio.create_task(call(budget, wire, 7, n)) for n in range(8)]
+    await asyncio.sleep(0.01)
+    await call(budget, wire, 7, "final", priority=Priority.URGENT)
+    await asyncio.gather(*normal)
+    assert [name for _, name in wire.seen][:6] == [0, 1, 2, 3, 4, "final"]
+
+
+async def test_drafts_are_dropped_rather_than_keep_an_answer_waiting() -> None:
+    budget, wire = Budget(FAST), Wire()
+    done = 0
+    for n in range(10):
+        try:
+            await call(budget, wire, 7, n, endpoint="sendMessageDraft", priority=Priority.SPARE)
+            done += 1
+        except Dropped:
+            pass
+    assert done == 3
+    started = time.monotonic()
+    await call(budget, wire, 7, "final", priority=Priority.URGENT)
+    assert time.monotonic() - started < 0.05
+
+
+async def test_retry_after_stops_that_chat_alone() -> None:
+    budget, wire, calm = Budget(), Wire(), Wire()
+    wire.errors = [RetryAfter(1)]
+    flooded = asyncio.create_task(call(budget, wire, 7))
+    await asyncio.sleep(0.02)
+    started = time.monotonic()
+    await call(budget, calm, 8)
+    assert time.monotonic() - started < 0.1
+    assert not flooded.done()
+    await flooded
+    assert wire.seen[1][0] - wire.seen[0][0] >= 1.0
+
+
+async def test_a_draft_that_meets_flood_control_is_dropped_and_the_chat_still_waits() -> None:
+    budget, wire = Budget(), Wire()
+    wire.errors = [RetryAfter(1)]
+    with pytest.raises(Dropped):
+        await call(budget, wire, 7, endpoint="sendMessageDraft", priority=Priority.SPARE)
+    await call(budget, wire, 7)
+    assert wire.seen[1][0] - wire.seen[0][0] >= 1.0
+
+
+async def test_a_call_that_can_be_made_twice_is_repeated_after_a_network_error() -> None:
+    budget, wire = Budget(pauses=(0.01, 0.01)), Wire()
+    wire.errors = [NetworkError("500"), TimedOut()]
+    assert await call(budget, wire, 7, endpoint="editMessageText") == "ok"
+
+
+async def test_a_send_is_repeated_only_when_it_never_left() -> None:
+    budget, wire = Budget(pauses=(0.01,)), Wire()
+    refused = NetworkError("httpx.ConnectError")
+    refused.__cause__ = httpx.ConnectError("refused")
+    wire.errors = [refused]
+    assert await call(budget, wire, 7) == "ok"
+    wire.errors = [NetworkError("httpx.ReadError")]
+    with pytest.raises(NetworkError):
+        await call(budget, wire, 7)
+
+
+async def test_a_refusal_is_raised_at_once() -> None:
+    budget, wire = Budget(pauses=(5.0,)), Wire()
+    wire.errors = [BadRequest("message is not modified")]
+    with pytest.raises(BadRequest):
+        await asyncio.wait_for(call(budget, wire, 7, endpoint="editMessageText"), 0.5)
+
+
+async def test_calls_that_name_no_chat_are_not_metered() -> None:
+    budget, wire = Budget(), Wire()
+    started = time.monotonic()
+    await asyncio.gather(
+        *(call(budget, wire, None, endpoint="answerCallbackQuery") for _ in range(50))
+    )
+    assert time.monotonic() - started < 1
+    assert budget.chats == 0
+
+
+async def test_idle_chats_are_forgotten() -> None:
+    now = 0.0
+    budget, wire = Budget(clock=lambda: now), Wire()
+    for chat in range(1, 501):
+        await call(budget, wire, chat)
+        now += 1.0
+    assert budget.chats <= IDLE + 2
+
+
+async def test_a_cancelled_waiter_gives_its_place_back() -> None:
+    gate = Gate(Limit(count=1, seconds=0.05), time.monotonic)
+    await gate.enter(Priority.NORMAL)
+    waiter = asyncio.create_task(gate.enter(Priority.NORMAL))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.gather(waiter, return_exceptions=True)
+    gate.leave()
+    await asyncio.wait_for(gate.enter(Priority.NORMAL), 1)
