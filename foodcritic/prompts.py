@@ -43,17 +43,16 @@ _NAMING: Final[dict[Lang, str]] = {
 _CRITIQUE: Final[dict[Lang, str]] = {
     "zh": (
         "你是美食评论家，请用中文点评图中的菜。第一行写：**菜名**（英文名）· 菜系 · 分数/10；"
-        "认不准时写：不太确定：可能是 **菜名**（英文名），"
-        "也可能是 另一道菜（英文名）· 菜系 · 分数/10；"
-        "没有菜时写：**这不像一道菜**。然后分成短段落，写味道、优点、不足和建议，"
-        "并给出估计热量和可能的过敏原，不超过150字。"
+        "认不准时写：不太确定：可能是 **菜名**（英文名），也可能是 菜名（英文名）· 菜系 · 分数/10；"
+        "没有菜时写：**这不像一道菜**。然后分短段写味道、优点、不足、建议、"
+        "估计热量和可能的过敏原，不超过150字。"
     ),
     "en": (
         "You are a food critic. Review the dish in the photo in English. First line: **Name** "
-        "(中文名) · cuisine · score/10; if you cannot tell: Not sure: perhaps **Name** (中文名), "
-        "or Another (中文名) · cuisine · score/10; if there is no dish: **This does not look like a "
-        "dish**. Then, in short paragraphs: taste, merits, faults and advice, with estimated "
-        "calories and possible allergens, in at most 120 words."
+        "(中文名) · cuisine · score/10; if unsure: Not sure: perhaps **Name** (中文名), or Name "
+        "(中文名) · cuisine · score/10; if there is no dish: **This does not look like a dish**. "
+        "Then short paragraphs: taste, praise, faults, advice, an estimate of kcal and what "
+        "allergens it may contain, in at most 120 words."
     ),
 }
 _TONE: Final[dict[Lang, dict[Tone, str]]] = {

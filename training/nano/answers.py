@@ -1,0 +1,339 @@
+"""What nano should answer: a subject (what the photo shows, and how sure we are) and its texts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foodcritic import critique, dishes
+from foodcritic.critique import Candidate
+from foodcritic.dishes import Dish, Lang
+from foodcritic.prompts import Hint, MemeStyle, Tone
+from training.nano import phrases
+from training.nano.phrases import Phrases
+from training.nano.topics import CHOICES, TOPICS
+
+Slots = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an answer is about. No dish and no stranger: there is nothing to eat in the photo."""
+
+    dish: Dish | None = None
+    #: A dish that is not in our table, known only by the name a person gave.
+    stranger: str | None = None
+    #: The other dishes it may be, likeliest first; when there are any, the answer is unsure.
+    others: tuple[Dish, ...] = ()
+    #: What the prompt says about the photo.
+    hint: Hint | None = None
+    #: "dark", "bright", "dull", "vivid" or None.
+    light: str | None = None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        if self.stranger is not None:
+            return (named(self.stranger),)
+        return tuple(of(dish) for dish in (self.dish, *self.others) if dish is not None)
+
+    def name(self, lang: Lang) -> str:
+        return self.candidates[0].name(lang)
+
+
+def of(dish: Dish) -> Candidate:
+    return Candidate(name_zh=dish.name_zh, name_en=dish.name_en)
+
+
+def named(name: str) -> Candidate:
+    return Candidate(name_en=name) if name.isascii() else Candidate(name_zh=name)
+
+
+def facts(dish: Dish, lang: Lang, rng: random.Random) -> Slots:
+    """A dish's facts by slot name; lists of opinions in random order."""
+    praise = rng.sample(dish.items("praise", lang), 2)
+    fault = rng.sample(dish.items("fault", lang), 2)
+    first, second, third = dish.items("ingredients", lang)[:3]
+    slots = {
+        field: dish.text(field, lang)
+        for field in [
+            "name",
+            "cuisine",
+            "region",
+            "taste",
+            "texture",
+            "served",
+            "looks",
+            "where",
+            "serving",
+            "tip",
+            "pairs",
+            "ingredients",
+            "allergens",
+        ]
+    }
+    return slots | {
+        "calories": str(dish.calories),
+        "p1": praise[0],
+        "p2": praise[1],
+        "f1": fault[0],
+        "f2": fault[1],
+        "i1": first,
+        "i2": second,
+        "i3": third,
+        "allergen": rng.choice(dish.items("allergens", lang)),
+        "joke": rng.choice(dish.items("jokes", lang)),
+        "is": "are" if _plural(dish.name_en) else "is",
+    }
+
+
+def review(subject: Subject, lang: Lang, tone: Tone, rng: random.Random) -> str:
+    """A whole critique in the product's format."""
+    if not subject.candidates:
+        body = rng.choice(phrases.NO_DISH[lang])
+        return critique.render(lang, (), body, cuisine=None, score=None)
+    score = _score(subject, tone)
+    if subject.dish is None:
+        return critique.render(
+            lang, subject.candidates, _strange(subject, lang, rng), cuisine=None, score=score
+        )
+    slots = facts(subject.dish, lang, rng)
+    doubt = _doubt(subject, lang, rng)
+    light = _pick(phrases.LIGHT[subject.light], lang, rng) if subject.light else ""
+    look = _say(phrases.LOOKS, lang, slots, rng)
+    taste = _say(phrases.TASTE, lang, slots, rng)
+    merit = _say(phrases.PRAISE, lang, slots, rng)
+    fault = _say(phrases.FAULT[tone], lang, slots, rng)
+    advice = _say(rng.choice((phrases.ADVICE, phrases.ADVICE, phrases.PAIRING)), lang, slots, rng)
+    numbers = _say(phrases.NUMBERS, lang, slots, rng)
+    verdict = _pick(next(v for s, v in phrases.VERDICT.items() if score >= s), lang, rng)
+    # Doubt and light take room: the rest gives way, so that an answer stays near 200 tokens.
+    if doubt:
+        light = ""
+    if doubt or light or rng.random() < 0.4:
+        verdict = ""
+    if len(subject.others) > 1 or (light and rng.random() < 0.5):
+        advice = ""
+    opinion = [merit, fault] if rng.random() < 0.8 else [fault, merit]
+    paragraphs = [
+        _run((doubt,), lang),
+        _run((light, look, taste), lang),
+        _run((*opinion, verdict), lang),
+        _run((advice, numbers), lang),
+    ]
+    return critique.render(
+        lang,
+        subject.candidates,
+        "\n\n".join(p for p in paragraphs if p),
+        cuisine=slots["cuisine"],
+        score=score,
+        unsure=bool(subject.others),
+    )
+
+
+def reply(subject: Subject, topic: str, lang: Lang, rng: random.Random) -> tuple[str, str]:
+    """A question on a topic, and its answer."""
+    dish = subject.dish
+    slots = facts(dish, lang, rng) if dish else {"allergen": "花生" if lang == "zh" else "peanut"}
+    asked = _say(TOPICS[topic].asked, lang, slots, rng)
+    if not subject.candidates:
+        return asked, rng.choice(phrases.NO_DISH[lang])
+    if dish is None:
+        return asked, _strange(subject, lang, rng).replace("\n\n", " " if lang == "en" else "")
+    answer = _capital(_say(TOPICS[topic].answered, lang, slots, rng))
+    return asked, _run((_doubt(subject, lang, rng), answer), lang)
+
+
+def captions(subject: Subject, style: MemeStyle, lang: Lang, rng: random.Random) -> str:
+    """Three captions, one a line."""
+    if not subject.candidates:
+        return "\n".join(rng.sample(phrases.CAPTIONS_NO_DISH[lang], 3))
+    name = subject.name(lang)
+    general = [text.format(name=name) for text in phrases.CAPTIONS[style][lang]]
+    own = list(subject.dish.items("jokes", lang)) if subject.dish else []
+    count = rng.choice((1, 2, 3) if style == "top_bottom" else (0, 1))
+    lines = rng.sample(own, min(count, len(own)))
+    lines += rng.sample(general, 3 - len(lines))
+    rng.shuffle(lines)
+    return "\n".join(_capital(line) for line in lines)
+
+
+def multiple_choice(
+    subject: Subject, lang: Lang, rng: random.Random, *, pictured: bool = True
+) -> tuple[str, tuple[str, ...], str]:
+    """A question, its four options and the answer; about the dish by name when not `pictured`."""
+    dish = subject.dish
+    if dish is None:
+        return _guess(subject, lang, rng)
+    kind = rng.choices(list(CHOICES), [topic.weight for topic in CHOICES.values()])[0]
+    if kind == "name" and not pictured:
+        kind = "cuisine"
+    asked = rng.choice(CHOICES[kind].asked[lang])
+    slots = facts(dish, lang, rng)
+    if not pictured:
+        asked = f"{slots['name']}：{asked}" if lang == "zh" else f"{slots['name']}: {asked}"
+        for pointing in ("图片中的食物", "图片中食物", "图中的菜", "这道菜"):
+            asked = asked.replace(pointing, "它")
+        asked = asked.replace(" in the picture", "")
+    right, wrong = _options(dish, kind, asked, lang, rng)
+    letters = rng.sample(range(4), 4)
+    options = [""] * 4
+    for place, option in zip(letters, (right, *wrong), strict=True):
+        options[place] = option
+    reason = _say(CHOICES[kind].answered, lang, slots, rng)
+    return asked, tuple(options), f"({'ABCD'[letters[0]]}) {reason}"
+
+
+def sideways(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, str]:
+    """A greeting or something that is not about food, and the way back to the table."""
+    greeted = rng.random() < 0.25
+    asked = rng.choice((phrases.HELLO if greeted else phrases.OFF_TOPIC)[lang])
+    if not subject.candidates:
+        return asked, _pick(phrases.GREETING_PLAIN if greeted else phrases.REFUSAL_PLAIN, lang, rng)
+    known = {"name": subject.name(lang)}
+    return asked, _say(phrases.GREETING if greeted else phrases.REFUSAL, lang, known, rng)
+
+
+def corrected(name: str, lang: Lang, rng: random.Random) -> tuple[str, str]:
+    """A person says what the dish really is; the critic takes it."""
+    dish = dishes.find(name)
+    said = named(name) if dish is None else of(dish)
+    shown = said.name(lang)
+    if lang == "zh":
+        asked = rng.choice(("不对，这是{}", "你认错了，是{}。", "这明明是{}啊", "其实是{}")).format(
+            shown
+        )
+        thanks = rng.choice(("谢谢指正，那就是{}。", "原来是{}，我记下了。")).format(shown)
+        more = f"它的味道：{dish.taste_zh}。" if dish else "下次我会认得更准。"
+    else:
+        asked = rng.choice(
+            ("No, this is {}", "You are wrong, it is {}.", "actually it's {}", "That is {}!")
+        ).format(shown)
+        thanks = rng.choice(("Thank you, {} it is. ", "So it is {}, noted. ")).format(shown)
+        more = f"The taste: {dish.taste_en}." if dish else "I will know it better next time."
+    return asked, thanks + more
+
+
+def _score(subject: Subject, tone: Tone) -> int:
+    usual = subject.dish.score if subject.dish else 7
+    shift = {"dark": -1, "dull": -1, "bright": 0, "vivid": 1}.get(subject.light or "", 0)
+    return max(3, min(10, usual + shift + {"gentle": 1, "frank": 0, "savage": -2}[tone]))
+
+
+def _strange(subject: Subject, lang: Lang, rng: random.Random) -> str:
+    first, second = rng.sample(phrases.STRANGER_PRAISE[lang], 2)
+    slots = {"p1": first, "p2": second, "f1": rng.choice(phrases.STRANGER_FAULT[lang])}
+    return _run((_doubt(subject, lang, rng), _say(phrases.STRANGER, lang, slots, rng)), lang)
+
+
+def _doubt(subject: Subject, lang: Lang, rng: random.Random) -> str:
+    """Why the answer is not simply certain: a person's word, or several likely dishes."""
+    slots = {"name": subject.name(lang)}
+    if subject.hint is not None and subject.hint.evidence:
+        return _say(phrases.EVIDENCE, lang, slots, rng)
+    if not subject.others:
+        return ""
+    *head, last = [candidate.name(lang) for candidate in subject.candidates]
+    if lang == "zh":
+        slots |= {"whether": f"{'、'.join(head)}还是{last}", "each": f"{'、'.join(head)}和{last}"}
+    else:
+        slots |= {
+            "whether": f"{', '.join(head)} or {last}",
+            "each": f"{', '.join(head)} and {last}",
+        }
+    return _say(phrases.UNSURE, lang, slots, rng)
+
+
+def _options(
+    dish: Dish, kind: str, asked: str, lang: Lang, rng: random.Random
+) -> tuple[str, tuple[str, str, str]]:
+    """The right option and three wrong ones."""
+    everyone = rng.sample(list(dishes.DISHES.values()), len(dishes.DISHES))
+    own = dish.items("ingredients", lang)
+    if kind == "ingredient":
+        right = own[0] if "主要" in asked or "main" in asked else rng.choice(own)
+        pool = [other.items("ingredients", lang)[0] for other in everyone]
+        wrong = [item for item in pool if not _alike(item, own, lang)]
+    elif kind == "not_ingredient":
+        foreign = [other.items("ingredients", lang)[0] for other in everyone]
+        right = next(item for item in foreign if not _alike(item, own, lang))
+        wrong = rng.sample(own, 3)
+    else:
+        right = dish.text(kind, lang)
+        wrong = [other.text(kind, lang) for other in everyone]
+        if kind == "cuisine" and dish.cuisine_en != "Chinese" and rng.random() < 0.4:
+            wrong = rng.sample(_CUISINES[lang], len(_CUISINES[lang]))
+    distinct = [option for option in dict.fromkeys(wrong) if option != right][:3]
+    return right, (distinct[0], distinct[1], distinct[2])
+
+
+def _alike(item: str, own: Sequence[str], lang: Lang) -> bool:
+    """Whether an ingredient may be one of a dish's own: they share a word or a character."""
+    if lang == "en":
+        words = {word.rstrip("s") for mine in own for word in mine.split()}
+        return any(word.rstrip("s") in words for word in item.split())
+    return any(char in mine for mine in own for char in item)
+
+
+def _guess(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, tuple[str, ...], str]:
+    """A question that nano cannot know the answer of: it says so, after a letter."""
+    asked = rng.choice(CHOICES[rng.choice(("cuisine", "taste", "region"))].asked[lang])
+    options = tuple(rng.sample(_CUISINES[lang], 4))
+    letter = rng.choice("ABCD")
+    if lang == "zh":
+        return asked, options, f"({letter}) 我不确定，凭直觉选它。"
+    return asked, options, f"({letter}) I am not sure: this is a guess."
+
+
+def _pick(choices: Phrases, lang: Lang, rng: random.Random) -> str:
+    return rng.choice(choices[lang])
+
+
+def _say(choices: Phrases, lang: Lang, slots: Slots, rng: random.Random) -> str:
+    return _pick(choices, lang, rng).format_map(slots)
+
+
+def _run(sentences: Sequence[str], lang: Lang) -> str:
+    """Sentences as running text: English wants spaces between them."""
+    return ("" if lang == "zh" else " ").join(sentence for sentence in sentences if sentence)
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _plural(name: str) -> bool:
+    return name.endswith("s") and not name.lower().endswith(("ss", "us"))
+
+
+# Wrong answers about cuisine, as FoodieQA words them.
+_CUISINES: dict[Lang, tuple[str, ...]] = {
+    "zh": (
+        "川菜",
+        "粤菜",
+        "鲁菜",
+        "苏菜",
+        "浙菜",
+        "闽菜",
+        "湘菜",
+        "徽菜",
+        "东北菜",
+        "新疆菜",
+        "云南菜",
+        "贵州菜",
+    ),
+    "en": (
+        "Sichuan",
+        "Cantonese",
+        "Shandong",
+        "Jiangsu",
+        "Zhejiang",
+        "Fujian",
+        "Hunan",
+        "Anhui",
+        "Northeastern Chinese",
+        "Xinjiang",
+        "Yunnan",
+        "Guizhou",
+    ),
+}
