@@ -35,6 +35,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from foodcritic import sqlite as fast_sqlite
 from foodcritic import wake
 from foodcritic.columns import Base
 from foodcritic.settings import Settings
@@ -103,7 +104,12 @@ async def connect(settings: Settings, *, now: Callable[[], datetime] = utcnow) -
     url = sa.make_url(settings.database)
     if url.get_backend_name() == "sqlite":
         _folder_of(url)
-        engine = create_async_engine(url, pool_size=8, max_overflow=24)
+        engine = create_async_engine(
+            url,
+            pool_size=8,
+            max_overflow=24,
+            connect_args={"async_creator_fn": fast_sqlite.connect},
+        )
         sa.event.listen(engine.sync_engine, "connect", _sqlite_connect)
         sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     else:
@@ -168,6 +174,7 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     if mode is None:
         connection.exec_driver_sql("BEGIN")
         return
+    # Both travel with the first statement, see foodcritic.sqlite.
     synchronous = "FULL" if mode == "durable" else "NORMAL"
     if connection.info.get("synchronous", "FULL") != synchronous:
         connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,8 +18,10 @@ from foodcritic import tables
 from foodcritic.columns import ACTIVE, FINISHED, JobKind, JobStatus
 from foodcritic.photos import Photo
 
+#: the table as such: the queue's statements are built once, at import, without the ORM's layer
+JOBS: Final = cast(sa.Table, tables.Job.__table__)
 #: every column of ``jobs``; for ``RETURNING``
-COLUMNS: Sequence[sa.ColumnElement[Any]] = tuple(tables.Job.__table__.c)
+COLUMNS: Final[Sequence[sa.ColumnElement[Any]]] = tuple(JOBS.c)
 
 # Literals, not parameters: a database uses a partial index only where it reads the same condition.
 TODO = sa.text("jobs.status = 'todo'")
@@ -115,35 +117,38 @@ class Position:
     seconds: float
 
 
+_SHOWN = (
+    sa.select(
+        tables.JobPhoto.job_id,
+        tables.Photo.sha256,
+        tables.Photo.width,
+        tables.Photo.height,
+        tables.Photo.path,
+    )
+    .join(tables.Photo, tables.Photo.sha256 == tables.JobPhoto.sha256)
+    .where(tables.JobPhoto.job_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(tables.JobPhoto.job_id, tables.JobPhoto.position)
+)
+
+
 async def load(session: AsyncSession, rows: Iterable[sa.Row[Any]], media: Path) -> tuple[Job, ...]:
     """Make jobs of rows of `COLUMNS`, fetching their photos (paths under `media`) in one query."""
     records = [dict(row._mapping) for row in rows]
     if not records:
         return ()
-    shown = await session.execute(
-        sa.select(tables.JobPhoto.job_id, tables.Photo)
-        .join(tables.Photo, tables.Photo.sha256 == tables.JobPhoto.sha256)
-        .where(tables.JobPhoto.job_id.in_([record["id"] for record in records]))
-        .order_by(tables.JobPhoto.job_id, tables.JobPhoto.position)
-    )
+    shown = await session.execute(_SHOWN, {"ids": [record["id"] for record in records]})
     photos: dict[int, list[Photo]] = {}
-    for job_id, photo in shown:
-        photos.setdefault(job_id, []).append(
-            Photo(
-                sha256=photo.sha256,
-                width=photo.width,
-                height=photo.height,
-                path=media / photo.path,
-            )
-        )
+    for job_id, sha256, width, height, path in shown:
+        photo = Photo(sha256=sha256, width=width, height=height, path=media / path)
+        photos.setdefault(job_id, []).append(photo)
     return tuple(Job(**record, photos=tuple(photos.get(record["id"], ()))) for record in records)
 
 
-def as_status(status: JobStatus) -> sa.BindParameter[JobStatus]:
-    """A status to use inside an expression (CASE), stored by value there too."""
-    return sa.literal(status, tables.Job.__table__.c.status.type)
+def at(name: str) -> sa.BindParameter[datetime]:
+    """A parameter that is a time, for use inside an expression."""
+    return sa.bindparam(name, type_=JOBS.c.created.type)
 
 
-def as_time(moment: datetime) -> sa.BindParameter[datetime]:
-    """A time to use inside an expression."""
-    return sa.literal(moment, tables.Job.__table__.c.created.type)
+def status(value: JobStatus) -> sa.BindParameter[JobStatus]:
+    """A status for use inside an expression (CASE), stored by value there too."""
+    return sa.literal(value, JOBS.c.status.type)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import jobs, tables
+from foodcritic import jobs
 from foodcritic.columns import JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import JobCancelled, LeaseLost
-from foodcritic.jobs import Job, as_status, as_time
+from foodcritic.jobs import JOBS, Job
 
 #: how long a claim holds without progress
 LEASE: Final = timedelta(seconds=60)
@@ -27,9 +27,131 @@ ATTEMPTS: Final = 3
 #: `Job.error` of a job whose last permitted worker died
 WORKER_DIED: Final = "worker_died"
 
-J = tables.Job
+_C = JOBS.c
+_NOW = jobs.at("now")
+_UNTIL = jobs.at("until")
 #: a job that nobody holds
 _FREE: Final[dict[str, Any]] = {"token": None, "lease": None}
+_MINE = sa.and_(_C.id == sa.bindparam("job"), _C.token == sa.bindparam("claim"), jobs.DOING)
+
+
+def _unless_stopped(otherwise: Any) -> dict[str, Any]:
+    """Status and end of a job that goes on as `otherwise`, unless its user pressed stop."""
+    return {
+        "status": sa.case((_C.cancelling, jobs.status(JobStatus.CANCELLED)), else_=otherwise),
+        "finished": sa.case((_C.cancelling, _NOW), else_=_C.finished),
+    }
+
+
+def _next() -> sa.ScalarSelect[int]:
+    """The waiting job of the lowest turn that follows no unfinished job of its dialogue."""
+    earlier = JOBS.alias("earlier")
+    follows = (
+        sa.select(1)
+        .where(
+            earlier.c.dialogue_id == _C.dialogue_id,
+            earlier.c.id < _C.id,
+            sa.text("earlier.status IN ('todo', 'doing')"),
+        )
+        .correlate(JOBS)
+        .exists()
+    )
+    return (
+        sa.select(_C.id)
+        .where(jobs.TODO, ~follows)
+        .order_by(_C.turn, _C.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+
+
+_CLAIM = (
+    sa.update(JOBS)
+    .where(_C.id == _next())
+    .values(
+        status=JobStatus.DOING,
+        attempts=_C.attempts + 1,
+        worker=sa.bindparam("by"),
+        token=sa.bindparam("claim"),
+        lease=_UNTIL,
+        started=_NOW,
+        first_token=None,
+        draft="",
+    )
+    .returning(*jobs.COLUMNS)
+)
+_spent = _C.attempts >= ATTEMPTS
+_SWEEP = (
+    sa.update(JOBS)
+    .where(jobs.DOING, _C.lease < _NOW)
+    .values(
+        status=sa.case(
+            (_C.cancelling, jobs.status(JobStatus.CANCELLED)),
+            (_spent, jobs.status(JobStatus.FAILED)),
+            else_=jobs.status(JobStatus.TODO),
+        ),
+        error=sa.case((sa.and_(~_C.cancelling, _spent), WORKER_DIED), else_=_C.error),
+        finished=sa.case((sa.or_(_C.cancelling, _spent), _NOW), else_=_C.finished),
+        **_FREE,
+    )
+    .returning(_C.id, _C.channel)
+)
+_RENEW = (
+    sa.update(JOBS)
+    .where(_MINE)
+    .values(
+        **_unless_stopped(_C.status),
+        answer=sa.case((_C.cancelling, _C.draft), else_=_C.answer),
+        lease=_UNTIL,
+    )
+    .returning(_C.status)
+)
+_text = sa.bindparam("so_far", type_=_C.draft.type)
+_DRAFT = (
+    sa.update(JOBS)
+    .where(_MINE)
+    .values(
+        **_unless_stopped(_C.status),
+        answer=sa.case((_C.cancelling, _text), else_=_C.answer),
+        lease=_UNTIL,
+        draft=_text,
+        first_token=sa.func.coalesce(_C.first_token, _NOW),
+    )
+    .returning(_C.status)
+)
+_FINISH = (
+    sa.update(JOBS)
+    .where(_MINE)
+    .values(
+        status=JobStatus.SUCCEEDED,
+        finished=_NOW,
+        first_token=sa.func.coalesce(_C.first_token, _NOW),
+        answer=sa.bindparam("whole"),
+        critique=sa.bindparam("judged", type_=_C.critique.type),
+        model=sa.bindparam("by_model"),
+        timings=sa.bindparam("measured", type_=_C.timings.type),
+        draft="",
+        **_FREE,
+    )
+    .returning(*jobs.COLUMNS)
+)
+_FAIL = (
+    sa.update(JOBS)
+    .where(_MINE)
+    .values(status=JobStatus.FAILED, finished=_NOW, error=sa.bindparam("code"), **_FREE)
+    .returning(*jobs.COLUMNS)
+)
+_BACK = (
+    sa.update(JOBS)
+    .where(_MINE)
+    .values(
+        **_unless_stopped(jobs.status(JobStatus.TODO)),
+        attempts=_C.attempts - sa.bindparam("forgiven", type_=sa.Integer()),
+        **_FREE,
+    )
+    .returning(*jobs.COLUMNS)
+)
 
 
 async def claim(db: Database, worker: str) -> Job | None:
@@ -37,38 +159,9 @@ async def claim(db: Database, worker: str) -> Job | None:
     async with db.write(durable=False) as session:
         await _sweep(session, db)
         now = db.now()
-        earlier = sa.alias(J.__table__, "earlier")
-        following = (
-            sa.select(1)
-            .select_from(earlier)
-            .where(
-                earlier.c.dialogue_id == J.dialogue_id,
-                earlier.c.id < J.id,
-                sa.text("earlier.status IN ('todo', 'doing')"),
-            )
-        )
-        chosen = (
-            sa.select(J.id)
-            .where(jobs.TODO, ~following.exists())
-            .order_by(J.turn, J.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
         rows = await session.execute(
-            sa.update(J)
-            .where(J.id == chosen.scalar_subquery())
-            .values(
-                status=JobStatus.DOING,
-                attempts=J.attempts + 1,
-                worker=worker,
-                token=secrets.token_hex(16),
-                lease=now + LEASE,
-                started=now,
-                first_token=None,
-                draft="",
-            )
-            .returning(*jobs.COLUMNS)
-            .execution_options(synchronize_session=False)
+            _CLAIM,
+            {"by": worker, "claim": secrets.token_hex(16), "until": now + LEASE, "now": now},
         )
         claimed = await jobs.load(session, rows.all(), db.settings.media)
         if not claimed:
@@ -84,14 +177,12 @@ async def draft(db: Database, job: Job, text: str) -> None:
         JobCancelled: the user pressed stop; the job is finished as cancelled, this text its answer.
         LeaseLost: another worker has the job.
     """
-    await _progress(
-        db, job, draft=text, first_token=sa.func.coalesce(J.first_token, as_time(db.now()))
-    )
+    await _progress(db, job, _DRAFT, {"so_far": text})
 
 
 async def renew(db: Database, job: Job) -> None:
     """Renew the lease while there is no text to show; raises as `draft` does."""
-    await _progress(db, job)
+    await _progress(db, job, _RENEW, {})
 
 
 async def finish(
@@ -106,17 +197,19 @@ async def finish(
     """Store the answer, durably. A stop that came too late changes nothing.
 
     Raises:
+        JobCancelled: it was stopped, and ended so by an earlier `draft` or `renew`.
         LeaseLost: another worker has the job, or it is finished already.
     """
-    return await _end(
+    return await _change(
         db,
         job,
-        status=JobStatus.SUCCEEDED,
-        answer=answer,
-        critique=None if critique is None else dict(critique),
-        model=model,
-        timings=dict(timings or {}),
-        draft="",
+        _FINISH,
+        {
+            "whole": answer,
+            "judged": None if critique is None else dict(critique),
+            "by_model": model,
+            "measured": dict(timings or {}),
+        },
     )
 
 
@@ -124,16 +217,16 @@ async def fail(db: Database, job: Job, code: str, *, retry: bool = False) -> Job
     """Give the job up with an apology by `code`, or with `retry` try again if attempts are left.
 
     Raises:
-        LeaseLost: another worker has the job, or it is finished already.
+        JobCancelled, LeaseLost: as `finish`.
     """
     if retry and job.attempts < ATTEMPTS:
-        return await _back(db, job, attempts=J.attempts)
-    return await _end(db, job, status=JobStatus.FAILED, error=code)
+        return await _change(db, job, _BACK, {"forgiven": 0})
+    return await _change(db, job, _FAIL, {"code": code})
 
 
 async def release(db: Database, job: Job) -> Job:
-    """Give the job back as if it had not been claimed; raises `LeaseLost`."""
-    return await _back(db, job, attempts=J.attempts - 1)
+    """Give the job back as if it had not been claimed; raises as `finish` does."""
+    return await _change(db, job, _BACK, {"forgiven": 1})
 
 
 async def sweep(db: Database) -> int:
@@ -143,103 +236,42 @@ async def sweep(db: Database) -> int:
 
 
 async def _sweep(session: AsyncSession, db: Database) -> int:
-    now = db.now()
-    spent = J.attempts >= ATTEMPTS
-    rows = (
-        await session.execute(
-            sa.update(J)
-            .where(jobs.DOING, J.lease < now)
-            .values(
-                status=sa.case(
-                    (J.cancelling, as_status(JobStatus.CANCELLED)),
-                    (spent, as_status(JobStatus.FAILED)),
-                    else_=as_status(JobStatus.TODO),
-                ),
-                error=sa.case((sa.and_(~J.cancelling, spent), WORKER_DIED), else_=J.error),
-                finished=sa.case((sa.or_(J.cancelling, spent), as_time(now)), else_=J.finished),
-                **_FREE,
-            )
-            .returning(J.id, J.channel)
-            .execution_options(synchronize_session=False)
-        )
-    ).all()
+    rows = (await session.execute(_SWEEP, {"now": db.now()})).all()
     for job_id, channel in rows:
         db.ring(session, "jobs", f"draft:{job_id}", f"outbox:{channel}")
     return len(rows)
 
 
-async def _progress(db: Database, job: Job, **values: Any) -> None:
+async def _progress(db: Database, job: Job, change: sa.Update, values: dict[str, Any]) -> None:
     """Renew the lease of a job we own; if its user pressed stop, end it instead."""
     async with db.write(durable=False) as session:
         now = db.now()
-        row = (
-            await session.execute(
-                sa.update(J)
-                .where(J.id == job.id, J.token == job.token, jobs.DOING)
-                .values(
-                    status=sa.case((J.cancelling, as_status(JobStatus.CANCELLED)), else_=J.status),
-                    finished=sa.case((J.cancelling, as_time(now)), else_=J.finished),
-                    answer=sa.case((J.cancelling, values.get("draft", J.draft)), else_=J.answer),
-                    lease=now + LEASE,
-                    **values,
-                )
-                .returning(J.status)
-                .execution_options(synchronize_session=False)
-            )
-        ).one_or_none()
+        owned = {"job": job.id, "claim": job.token, "now": now, "until": now + LEASE}
+        row = (await session.execute(change, {**owned, **values})).one_or_none()
         if row is None:
             await _disown(session, job)
-        elif row.status == JobStatus.CANCELLED:
+        cancelled = row is not None and row.status == JobStatus.CANCELLED
+        if cancelled:
             db.ring(session, "jobs", f"draft:{job.id}", f"outbox:{job.channel}")
         elif values:
             db.ring(session, f"draft:{job.id}")
-    if row is not None and row.status == JobStatus.CANCELLED:
+    if cancelled:
         raise JobCancelled(f"job {job.id} was cancelled")
 
 
-async def _end(db: Database, job: Job, **values: Any) -> Job:
+async def _change(db: Database, job: Job, change: sa.Update, values: dict[str, Any]) -> Job:
     async with db.write() as session:
-        ended = await _change(session, db, job, finished=db.now(), **_FREE, **values)
+        owned = {"job": job.id, "claim": job.token, "now": db.now()}
+        row = (await session.execute(change, {**owned, **values})).one_or_none()
+        if row is None:
+            await _disown(session, job)
         db.ring(session, "jobs", f"draft:{job.id}", f"outbox:{job.channel}")
-        return ended
+    return Job(**dict(row._mapping), photos=job.photos)
 
 
-async def _back(db: Database, job: Job, **values: Any) -> Job:
-    async with db.write() as session:
-        now = db.now()
-        back = await _change(
-            session,
-            db,
-            job,
-            status=sa.case(
-                (J.cancelling, as_status(JobStatus.CANCELLED)), else_=as_status(JobStatus.TODO)
-            ),
-            finished=sa.case((J.cancelling, as_time(now)), else_=J.finished),
-            **_FREE,
-            **values,
-        )
-        db.ring(session, "jobs", f"draft:{job.id}", f"outbox:{job.channel}")
-        return back
-
-
-async def _change(session: AsyncSession, db: Database, job: Job, **values: Any) -> Job:
-    rows = (
-        await session.execute(
-            sa.update(J)
-            .where(J.id == job.id, J.token == job.token, jobs.DOING)
-            .values(**values)
-            .returning(*jobs.COLUMNS)
-            .execution_options(synchronize_session=False)
-        )
-    ).all()
-    if not rows:
-        await _disown(session, job)
-    return (await jobs.load(session, rows, db.settings.media))[0]
-
-
-async def _disown(session: AsyncSession, job: Job) -> None:
+async def _disown(session: AsyncSession, job: Job) -> NoReturn:
     """Say why a job is no longer ours."""
-    status = await session.scalar(sa.select(J.status).where(J.id == job.id))
+    status = await session.scalar(sa.select(_C.status).where(_C.id == job.id))
     if status == JobStatus.CANCELLED:
         raise JobCancelled(f"job {job.id} was cancelled")
     raise LeaseLost(f"job {job.id} is {status or 'gone'} and not {job.worker}'s any more")

@@ -35,13 +35,14 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from foodcritic import jobs, tables
 from foodcritic.columns import ACTIVE, FINISHED, JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import JobNotFound, QueueFull
-from foodcritic.jobs import Job, NewJob, Position
+from foodcritic.jobs import JOBS, Job, NewJob, Position
 from foodcritic.lease import (
     ATTEMPTS,
     LEASE,
@@ -88,8 +89,65 @@ __all__ = [
 
 #: recent answers whose durations make the estimate, and the guess before there are any
 RECENT, GUESS_SECONDS = 20, 5.0
+#: fields of a `NewJob` that are columns as they are
+_GIVEN = (
+    *("key", "channel", "chat_id", "thread_id", "user_id", "message_id", "dialogue_id"),
+    *("kind", "lang", "question"),
+)
 
-J = tables.Job
+_C = JOBS.c
+_mine = sa.and_(
+    _C.channel == sa.bindparam("channel"), _C.user_id == sa.bindparam("user"), jobs.UNFINISHED
+)
+
+
+def _one(what: Any, *where: Any, of: Any = JOBS) -> sa.ScalarSelect[Any]:
+    return sa.select(what).select_from(of).where(*where).scalar_subquery()
+
+
+#: all that `enqueue` must know, in one look
+_CENSUS = sa.select(
+    _one(_C.id, _C.key == sa.bindparam("key")).label("known"),
+    _one(sa.func.count(), jobs.UNFINISHED).label("total"),
+    _one(sa.func.count(), _mine).label("own"),
+    sa.func.coalesce(_one(sa.func.max(_C.turn), _mine), 0).label("last"),
+    # the round being served: that of the jobs being done, or the one before the first waiting
+    sa.func.coalesce(
+        _one(sa.func.max(_C.turn), jobs.DOING), _one(sa.func.min(_C.turn), jobs.TODO) - 1, 0
+    ).label("round"),
+    *(
+        _one(
+            sa.func.count(),
+            table.channel == sa.bindparam("channel"),
+            table.id == sa.bindparam(name),
+            of=table,
+        ).label(name)
+        for table, name in ((tables.User, "user"), (tables.Chat, "chat"))
+    ),
+)
+_INSERT = {
+    dialect: insert(JOBS).on_conflict_do_nothing(index_elements=["key"]).returning(*jobs.COLUMNS)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_BY_KEY = sa.select(*jobs.COLUMNS).where(_C.key == sa.bindparam("key"))
+_BY_ID = sa.select(*jobs.COLUMNS).where(_C.id == sa.bindparam("job"))
+_waiting = _C.status == jobs.status(JobStatus.TODO)
+_CANCEL = (
+    sa.update(JOBS)
+    .where(_C.id == sa.bindparam("job"), jobs.UNFINISHED)
+    .values(
+        status=sa.case((_waiting, jobs.status(JobStatus.CANCELLED)), else_=_C.status),
+        finished=sa.case((_waiting, jobs.at("now")), else_=_C.finished),
+        cancelling=True,
+    )
+    .returning(_C.status, _C.channel)
+)
+_RECENT = (
+    sa.select(_C.started, _C.finished)
+    .where(_C.finished.is_not(None), _C.status == JobStatus.SUCCEEDED)
+    .order_by(_C.finished.desc())
+    .limit(RECENT)
+)
 
 
 async def enqueue(db: Database, new: NewJob) -> Job:
@@ -98,52 +156,51 @@ async def enqueue(db: Database, new: NewJob) -> Job:
     Raises:
         QueueFull: the user or the queue has as many unfinished jobs as the settings allow.
     """
+    settings = db.settings
+    who = {"key": new.key, "channel": new.channel, "user": new.user_id, "chat": new.chat_id}
     async with db.write() as session:
-        if (known := await _by_key(session, db, new.key)) is not None:
-            return known
-        await _introduce(session, db, new)
-        total, own, last, round_ = (await session.execute(_census(new))).one()
-        settings = db.settings
-        if own >= settings.queue_per_user:
-            seconds = await _seconds(session, min(total, own))
+        census = (await session.execute(_CENSUS, who)).one()
+        if census.known is not None:
+            return await _read(session, db, _BY_KEY, key=new.key)
+        await _introduce(session, db, new, user=not census.user, chat=not census.chat)
+        if db.dialect == "postgresql":
+            # Two requests at once would both see the user's last free place: one after the other.
+            await session.execute(
+                sa.select(tables.User.id)
+                .where(tables.User.channel == new.channel, tables.User.id == new.user_id)
+                .with_for_update()
+            )
+            census = (await session.execute(_CENSUS, who)).one()
+        if census.own >= settings.queue_per_user:
+            seconds = await _seconds(session, min(census.total, census.own))
             raise QueueFull("user", settings.queue_per_user, seconds)
-        if total >= settings.queue_total:
+        if census.total >= settings.queue_total:
             raise QueueFull("total", settings.queue_total, await _seconds(session, 1))
         now = db.now()
-        row = await session.execute(
-            db.insert(J)
-            .values(
-                key=new.key,
-                channel=new.channel,
-                chat_id=new.chat_id,
-                thread_id=new.thread_id,
-                user_id=new.user_id,
-                message_id=new.message_id,
-                dialogue_id=new.dialogue_id,
-                kind=new.kind,
-                lang=new.lang,
-                question=new.question,
-                params=dict(new.params),
-                turn=max(round_, last) + 1,
-                created=now,
-                delivered=None if new.deliver else now,
+        row = (
+            await session.execute(
+                _INSERT[db.dialect],
+                {
+                    **{name: getattr(new, name) for name in _GIVEN},
+                    "params": dict(new.params),
+                    "turn": max(census.round, census.last) + 1,
+                    "created": now,
+                    "delivered": None if new.deliver else now,
+                },
             )
-            .on_conflict_do_nothing(index_elements=["key"])
-            .returning(J.id)
-        )
-        job_id = row.scalar_one_or_none()
-        if job_id is not None and new.photos:
+        ).one_or_none()
+        if row is None:  # the same request, a moment earlier, in another process
+            return await _read(session, db, _BY_KEY, key=new.key)
+        if new.photos:
             await session.execute(
                 sa.insert(tables.JobPhoto),
                 [
-                    {"job_id": job_id, "position": number, "sha256": photo.sha256}
+                    {"job_id": row.id, "position": number, "sha256": photo.sha256}
                     for number, photo in enumerate(new.photos)
                 ],
             )
-        job = await _by_key(session, db, new.key)
-        assert job is not None  # inserted just now, by us or by whom we collided with
         db.ring(session, "jobs", f"outbox:{new.channel}")
-        return job
+    return Job(**dict(row._mapping), photos=new.photos)
 
 
 async def cancel(db: Database, job_id: int) -> JobStatus:
@@ -155,25 +212,12 @@ async def cancel(db: Database, job_id: int) -> JobStatus:
         JobNotFound: no such job.
     """
     async with db.write() as session:
-        waiting = J.status == JobStatus.TODO
-        row = (
-            await session.execute(
-                sa.update(J)
-                .where(J.id == job_id, J.status.in_(ACTIVE))
-                .values(
-                    status=sa.case((waiting, jobs.as_status(JobStatus.CANCELLED)), else_=J.status),
-                    finished=sa.case((waiting, jobs.as_time(db.now())), else_=J.finished),
-                    cancelling=True,
-                )
-                .returning(J.status, J.channel)
-                .execution_options(synchronize_session=False)
-            )
-        ).one_or_none()
+        row = (await session.execute(_CANCEL, {"job": job_id, "now": db.now()})).one_or_none()
         if row is None:
-            status = await session.scalar(sa.select(J.status).where(J.id == job_id))
+            status = await session.scalar(sa.select(_C.status).where(_C.id == job_id))
             if status is None:
                 raise JobNotFound(f"job {job_id} does not exist")
-            return status
+            return JobStatus(status)
         db.ring(session, f"stop:{job_id}", f"draft:{job_id}", "jobs", f"outbox:{row.channel}")
         return JobStatus(row.status)
 
@@ -181,17 +225,15 @@ async def cancel(db: Database, job_id: int) -> JobStatus:
 async def get(db: Database, job_id: int) -> Job:
     """The job as it is now; raises `JobNotFound`."""
     async with db.read() as session:
-        rows = await session.execute(sa.select(*jobs.COLUMNS).where(J.id == job_id))
-        found = await jobs.load(session, rows.all(), db.settings.media)
-    if not found:
-        raise JobNotFound(f"job {job_id} does not exist")
-    return found[0]
+        return await _read(session, db, _BY_ID, job=job_id)
 
 
 async def find(db: Database, key: str) -> Job | None:
     """The job of this key, if there is one."""
     async with db.read() as session:
-        return await _by_key(session, db, key)
+        rows = await session.execute(_BY_KEY, {"key": key})
+        found = await jobs.load(session, rows.all(), db.settings.media)
+    return found[0] if found else None
 
 
 async def position(db: Database, job_id: int) -> Position:
@@ -202,86 +244,66 @@ async def position(db: Database, job_id: int) -> Position:
     """
     async with db.read() as session:
         row = (
-            await session.execute(sa.select(J.status, J.turn).where(J.id == job_id))
+            await session.execute(sa.select(_C.status, _C.turn).where(_C.id == job_id))
         ).one_or_none()
         if row is None:
             raise JobNotFound(f"job {job_id} does not exist")
         if row.status != JobStatus.TODO:
             return Position(ahead=0, seconds=0.0)
+        mine = sa.tuple_(sa.literal(row.turn), sa.literal(job_id))
         ahead = await session.scalar(
             sa.select(sa.func.count())
-            .select_from(J)
-            .where(
-                jobs.TODO,
-                sa.tuple_(J.turn, J.id) < sa.tuple_(sa.literal(row.turn), sa.literal(job_id)),
-            )
+            .select_from(JOBS)
+            .where(jobs.TODO, sa.tuple_(_C.turn, _C.id) < mine)
         )
         return Position(ahead=ahead or 0, seconds=await _seconds(session, ahead or 0))
 
 
-def _census(new: NewJob) -> sa.Select[tuple[int, int, int, int]]:
-    """Unfinished jobs: all, and the user's; the user's latest turn; the round being served."""
-    mine = sa.and_(J.channel == new.channel, J.user_id == new.user_id, jobs.UNFINISHED)
-
-    def scalar(what: sa.ColumnElement[Any], *where: Any) -> sa.ScalarSelect[Any]:
-        return sa.select(what).select_from(J).where(*where).scalar_subquery()
-
-    return sa.select(
-        scalar(sa.func.count(), jobs.UNFINISHED),
-        scalar(sa.func.count(), mine),
-        sa.func.coalesce(scalar(sa.func.max(J.turn), mine), 0),
-        sa.func.coalesce(
-            scalar(sa.func.max(J.turn), jobs.DOING), scalar(sa.func.min(J.turn), jobs.TODO) - 1, 0
-        ),
-    )
+async def _read(session: AsyncSession, db: Database, query: sa.Select[Any], **given: Any) -> Job:
+    rows = await session.execute(query, given)
+    found = await jobs.load(session, rows.all(), db.settings.media)
+    if not found:
+        raise JobNotFound(f"job {next(iter(given.values()))} does not exist")
+    return found[0]
 
 
-async def _introduce(session: AsyncSession, db: Database, new: NewJob) -> None:
-    """Make sure that the rows a job points to exist; one enqueue per user at a time."""
+async def _introduce(
+    session: AsyncSession, db: Database, new: NewJob, *, user: bool, chat: bool
+) -> None:
+    """Make sure that the rows a job points to exist."""
     now = db.now()
-    for table, rows in (
-        (tables.User, [{"channel": new.channel, "id": new.user_id, "created": now}]),
-        (tables.Chat, [{"channel": new.channel, "id": new.chat_id, "created": now}]),
-        (
-            tables.Photo,
+    for table, needed, number in (
+        (tables.User, user, new.user_id),
+        (tables.Chat, chat, new.chat_id),
+    ):
+        if needed:
+            await session.execute(
+                db.insert(table)
+                .values(channel=new.channel, id=number, created=now)
+                .on_conflict_do_nothing()
+            )
+    if new.photos:
+        media = db.settings.media
+        await session.execute(
+            db.insert(tables.Photo).on_conflict_do_nothing(),
             [
                 {
                     "sha256": photo.sha256,
-                    "path": str(photo.path.relative_to(db.settings.media)),
+                    "path": str(photo.path.relative_to(media)),
                     "width": photo.width,
                     "height": photo.height,
                     "created": now,
                 }
                 for photo in new.photos
             ],
-        ),
-    ):
-        if rows:
-            await session.execute(db.insert(table).on_conflict_do_nothing(), rows)
-    if db.dialect == "postgresql":  # else two requests at once could both see the last free place
-        await session.execute(
-            sa.select(tables.User.id)
-            .where(tables.User.channel == new.channel, tables.User.id == new.user_id)
-            .with_for_update()
         )
-
-
-async def _by_key(session: AsyncSession, db: Database, key: str) -> Job | None:
-    rows = await session.execute(sa.select(*jobs.COLUMNS).where(J.key == key))
-    found = await jobs.load(session, rows.all(), db.settings.media)
-    return found[0] if found else None
 
 
 async def _seconds(session: AsyncSession, ahead: int) -> float:
-    recent = (
-        await session.execute(
-            sa.select(J.started, J.finished)
-            .where(J.finished.is_not(None), J.status == JobStatus.SUCCEEDED)
-            .order_by(J.finished.desc())
-            .limit(RECENT)
-        )
-    ).all()
+    """Estimated seconds until the job after `ahead` others is begun."""
+    recent = (await session.execute(_RECENT)).all()
     spent = [(end - start).total_seconds() for start, end in recent if start and end]
     mean = sum(spent) / len(spent) if spent else GUESS_SECONDS
-    doing = await session.scalar(sa.select(sa.func.count()).select_from(J).where(jobs.DOING)) or 0
+    count = sa.select(sa.func.count()).select_from(JOBS).where(jobs.DOING)
+    doing = await session.scalar(count) or 0
     return mean * (ahead + doing / 2) / max(doing, 1)
