@@ -7,19 +7,34 @@
 ```
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foodcritic.errors import EngineError
+from foodcritic.errors import EngineError, SettingsError
+
+if TYPE_CHECKING:  # training imports engine.nano where there is no pydantic-settings
+    from foodcritic.settings import Settings
 
 #: A photo as an engine takes it: a file, its bytes, or decoded to RGB.
 Picture: TypeAlias = Path | bytes | Image.Image
+
+
+class PromptTooLong(EngineError):
+    """The conversation leaves no room for an answer: send fewer turns."""
+
+    def __init__(self, model: str, tokens: int, limit: int) -> None:
+        super().__init__(f"the prompt takes {tokens} tokens, {model} reads at most {limit}")
+        #: Of the prompt.
+        self.tokens = tokens
+        #: What it may take.
+        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +87,18 @@ class Engine(Protocol):
     def photos_per_question(self) -> int:
         """How many photos one prompt may hold."""
 
+    @property
+    def unsure_below(self) -> float:
+        """A first candidate less probable than this is doubt; 0 without candidates."""
+
     def stream(
         self, messages: Sequence[Message], generation: Generation
     ) -> AsyncGenerator[str, None]:
         """The answer, piece by piece; closing the generator stops the model.
 
         Raises:
-            EngineError: the prompt does not fit, holds too many photos, or the engine failed.
+            PromptTooLong: it does not fit into `context`.
+            EngineError: it holds too many photos, or the engine failed.
             PhotoError: a photo cannot be read.
         """
 
@@ -95,3 +115,24 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Free the model; answers still streaming end with an EngineError."""
+
+
+async def load(settings: "Settings") -> Engine:
+    """The engine that the settings name, ready to answer.
+
+    Raises:
+        ModelError: its model cannot be found or loaded.
+        SettingsError: the settings name an engine that this installation lacks.
+    """
+    if settings.engine not in ("auto", "openvino"):
+        raise SettingsError(f"FOODCRITIC_ENGINE={settings.engine}: use openvino or auto")
+    from engine import nano, openvino
+
+    path = Path(settings.model) if settings.model else nano.MODEL
+    return await asyncio.to_thread(
+        openvino.load,
+        path,
+        settings.models,
+        max_tiles=settings.max_tiles,
+        concurrency=settings.concurrency or openvino.CONCURRENCY,
+    )

@@ -65,10 +65,7 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
         PhotoError: with the code `too_large`, `not_an_image`, `too_many_pixels` or `truncated`.
     """
     if len(data) > MAX_BYTES:
-        raise PhotoError(
-            "too_large",
-            f"the photo is {len(data) / 2**20:.1f} MB: send one of at most {MAX_BYTES >> 20} MB",
-        )
+        raise _too_large(len(data), "the photo")
     with warnings.catch_warnings():
         # Broken metadata is the sender's, not ours to report; our own pixel limit is stricter.
         warnings.simplefilter("ignore")
@@ -95,20 +92,25 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
                 ) from error
 
 
-def load(path: Path, side: int = WORKING_SIDE) -> Image.Image:
-    """`decode` a file.
+def read(path: Path) -> bytes:
+    """A photo file's bytes.
 
     Raises:
-        PhotoError: as `decode`; also `not_an_image` where there is no such file.
+        PhotoError: it cannot be read (`not_an_image`) or is `too_large`.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PhotoError("too_large", f"{path} is over {MAX_BYTES >> 20} MB: use a smaller one")
-        data = path.read_bytes()
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _too_large(size, str(path))
+        return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise PhotoError("not_an_image", f"cannot read {path}: {reason}") from error
-    return decode(data, side)
+
+
+def load(path: Path, side: int = WORKING_SIDE) -> Image.Image:
+    """`decode` a file; raises as `read` and `decode` do."""
+    return decode(read(path), side)
 
 
 def store(media: Path, data: bytes) -> Photo:
@@ -138,6 +140,13 @@ def store(media: Path, data: bytes) -> Photo:
             os.fsync(file.fileno())
             Path(file.name).replace(path)
     return Photo(sha256=sha256, width=width, height=height, path=path)
+
+
+def _too_large(size: int, what: str) -> PhotoError:
+    limit = MAX_BYTES >> 20
+    return PhotoError(
+        "too_large", f"{what} is {size / 2**20:.1f} MB: send one of at most {limit} MB"
+    )
 
 
 def _too_many(found: str) -> PhotoError:
