@@ -107,6 +107,12 @@ class Hint:
     #: The first look found nothing to eat.
     no_dish: bool = False
 
+    def settled(self) -> Hint:
+        """The same dish without doubt or source, for answers that have no room to speak of it."""
+        if self.evidence and (said := _name(self.evidence)):
+            return Hint(candidates=(_candidate(said),))
+        return Hint(candidates=self.candidates[:1], no_dish=self.no_dish)
+
     def line(self, lang: Lang) -> str:
         """The hint as one line of a prompt, '' when it says nothing."""
         if self.evidence and (said := _name(self.evidence)):
@@ -184,12 +190,13 @@ def choice(lang: Lang, question: str, options: Sequence[str], hint: Hint | None 
     listed = [
         f"({letter}) {_flat(option)}" for letter, option in zip("ABCDEFGH", options, strict=False)
     ] or [_PICTURES[lang]]
-    return _join(_CHOICE[lang], _line(hint, lang), _ASKED[lang] + clean(question), *listed)
+    settled = hint.settled() if hint is not None else None
+    return _join(_CHOICE[lang], _line(settled, lang), _ASKED[lang] + clean(question), *listed)
 
 
 def meme(lang: Lang, style: MemeStyle = "top_bottom", hint: Hint | None = None) -> str:
     """Asks for three captions, one a line."""
-    return _join(_MEME[lang][style], _line(hint, lang))
+    return _join(_MEME[lang][style], _line(hint.settled() if hint is not None else None, lang))
 
 
 # Special tokens of InternVL2's language models, LMDeploy and OpenVINO GenAI, in folded text.

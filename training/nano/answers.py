@@ -135,7 +135,7 @@ def reply(subject: Subject, topic: str, lang: Lang, rng: random.Random) -> tuple
     """A question on a topic, and its answer."""
     dish = subject.dish
     slots = facts(dish, lang, rng) if dish else {"allergen": "花生" if lang == "zh" else "peanut"}
-    asked = _say(TOPICS[topic].asked, lang, slots, rng)
+    asked = _vary(_say(TOPICS[topic].asked, lang, slots, rng), subject, lang, rng)
     if not subject.candidates:
         return asked, rng.choice(phrases.NO_DISH[lang])
     if dish is None:
@@ -285,6 +285,23 @@ def _guess(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, tuple
     return asked, options, f"({letter}) I am not sure: this is a guess."
 
 
+def _vary(asked: str, subject: Subject, lang: Lang, rng: random.Random) -> str:
+    """The same question as another person might type it."""
+    # A name in the question must be the subject's: in doubt nobody asks by name.
+    if subject.candidates and not subject.others and rng.random() < 0.25:
+        for pointing in _POINTING[lang]:
+            if pointing in asked:
+                asked = asked.replace(pointing, subject.name(lang), 1)
+                break
+    if rng.random() < 0.3:
+        asked = asked.rstrip("？。?.！!")
+        asked += rng.choice(_ENDINGS[lang])
+    if rng.random() < 0.2:
+        first = rng.choice(_OPENINGS[lang])
+        asked = first + (asked[:1].lower() + asked[1:] if first.endswith(", ") else asked)
+    return asked.lower() if lang == "en" and rng.random() < 0.15 else asked
+
+
 def _pick(choices: Phrases, lang: Lang, rng: random.Random) -> str:
     return rng.choice(choices[lang])
 
@@ -306,6 +323,18 @@ def _plural(name: str) -> bool:
     return name.endswith("s") and not name.lower().endswith(("ss", "us"))
 
 
+_POINTING: dict[Lang, tuple[str, ...]] = {
+    "zh": ("图片中的食物", "这道菜", "这个", "它"),
+    "en": ("this dish",),
+}
+_OPENINGS: dict[Lang, tuple[str, ...]] = {
+    "zh": ("请问", "请问一下，", "老师，", "我想知道", "那", "嗯，", "请告诉我，"),
+    "en": ("Please, ", "Tell me, ", "So, ", "I wonder: ", "Quick question: ", "Hey, ", "OK. "),
+}
+_ENDINGS: dict[Lang, tuple[str, ...]] = {
+    "zh": ("", "？", "呢？", "啊", "？谢谢", "？？", "呀？"),
+    "en": ("", "?", "??", " please", "? Thanks", " then?"),
+}
 # Wrong answers about cuisine, as FoodieQA words them.
 _CUISINES: dict[Lang, tuple[str, ...]] = {
     "zh": (
