@@ -6,7 +6,7 @@ COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-an
           --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev gpu demo test test-training soak lint format types migrations lock check-lock clean
+.PHONY: help install dev gpu demo test train-env test-training soak lint format types migrations lock check-lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -38,8 +38,17 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 test: dev ## every test that needs no GPU and no training environment
 	$(PY) -m pytest -q tests
 
-test-training: dev ## the learning loop, in training's own environment
-	$(PY) -m pytest -q training/tests
+XT := training/xtuner
+$(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' $(XT)/.venv
+	DS_BUILD_OPS=0 $(UV) pip install --quiet --python $(XT)/.venv/bin/python --require-hashes -r $<
+	@touch $@
+
+train-env: $(XT)/.venv/.installed ## XTuner's own environment, in training/xtuner/.venv (6 GB)
+
+test-training: dev train-env ## the learning loop, in training's own environment
+	$(XT)/.venv/bin/python -m pytest -q -c $(XT)/pyproject.toml $(XT)/tests
+	if compgen -G 'training/tests/test_*.py' >/dev/null; then $(PY) -m pytest -q training/tests; fi
 
 soak: dev ## the long kill and load tests
 	$(PY) -m pytest -q tests/soak --soak
@@ -56,6 +65,7 @@ types: dev ## mypy --strict
 lock: | $(UV) ## renew the hash-pinned locks
 	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	cd $(XT) && $(COMPILE) pyproject.toml -o requirements.lock
 
 check-lock: | $(UV) ## fail where a lock no longer answers pyproject.toml, or names an address
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf '$$tmp EXIT; cp requirements*.lock $$tmp; \
@@ -65,4 +75,4 @@ check-lock: | $(UV) ## fail where a lock no longer answers pyproject.toml, or na
 	! grep -nE 'https?://|file:' requirements*.lock training/xtuner/requirements.lock
 
 clean: ## remove the environment and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf .venv $(XT)/.venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

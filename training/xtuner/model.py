@@ -1,0 +1,142 @@
+# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
+"""XTuner's InternVL model, with the same loss and gradients for less time and memory.
+
+    photos (uint8, own size) -> augment, enlarge, normalise on the device -> extract_feature
+    tokens -> embeddings, image positions filled -> decoder -> head where labels are -> loss
+
+- The head is computed only where there is a label: on InternVL2 97 % of the positions are picture
+  or prompt, and their float32 logits are what runs a 24 GB card out of memory.
+- Rows are padded on the right and the decoder is causal, so no real position sees a padded one: no
+  mask is needed, and attention takes its fast path.
+- XTuner asks the modeling code for ``flash_attention_2``; nano's answers with SDPA, which picks a
+  flash kernel by itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoConfig
+from xtuner.model import InternVL_V1_5
+from xtuner.utils import IGNORE_INDEX
+
+#: ImageNet's mean and deviation, which InternVL normalises with.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Critic(InternVL_V1_5):
+    """InternVL for training; arguments beyond XTuner's are explained in ``recipe.Model``."""
+
+    def __init__(
+        self,
+        *,
+        weights: str = "bf16",
+        checkpoint_activations: bool = True,
+        head_on_labels: bool = True,
+        augment: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model.language_model.config.use_cache = False
+        self.head_on_labels = head_on_labels
+        self.augment = augment
+        config = AutoConfig.from_pretrained(kwargs["model_path"], trust_remote_code=True)
+        self.image_size: int = config.force_image_size
+        if weights == "fp32":
+            # XTuner has rounded the weights to bfloat16: read them again.
+            self.model.float()
+            self.model.load_state_dict(read_weights(Path(kwargs["model_path"])))
+        if not checkpoint_activations:
+            self.gradient_checkpointing_disable()
+
+    def forward(self, data: dict[str, Any], data_samples: Any = None, mode: str = "loss") -> Any:
+        """The batch's loss, as ``{"loss": scalar}``."""
+        if "images" not in data:
+            return super().forward(data, data_samples, mode)
+        groups = [self._pixels(images) for images in data["images"]]
+        pixels = torch.cat(groups) if groups else None
+        loss = self._loss(pixels, data["input_ids"], data["labels"], data["attention_mask"])
+        return {"loss": loss}
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        if images.ndim == 5:  # made by XTuner's own transform: (photos, tiles, 3, h, w)
+            return images.flatten(0, 1)
+        size = self.image_size
+        if self.augment and self.training:
+            images = crop(images.float())
+        # Antialiased bicubic is Pillow's kernel (a = -0.5); Pillow also rounds to whole bytes.
+        pixels = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
+        pixels = pixels.round().clamp(0, 255) / 255
+        mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+        return (pixels - mean) / std
+
+    def _loss(self, pixels: Tensor | None, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        llm = self.model.language_model
+        core = llm.get_base_model() if hasattr(llm, "get_base_model") else llm
+        embeds = core.get_input_embeddings()(ids)
+        if pixels is not None:
+            pixels = pixels.to(self.model.vision_model.dtype)
+            context = frozen_features if self._vision_is_frozen() else extract_features
+            features = context(self.model, pixels)
+            selected = (ids == self.model.img_context_token_id).unsqueeze(-1)
+            places, tokens = int(selected.sum()), features.numel() // features.shape[-1]
+            if places != tokens:
+                raise ValueError(
+                    f"{places} image tokens for {tokens} image features: a record was cut inside "
+                    "its picture; raise data.max_length"
+                )
+            embeds = embeds.masked_scatter(selected, features.to(embeds.dtype))
+        targets = labels[:, 1:]
+        if not self.head_on_labels:
+            logits = core(inputs_embeds=embeds, attention_mask=mask).logits
+            return F.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE_INDEX
+            )
+        hidden = core.model(inputs_embeds=embeds, attention_mask=None)
+        hidden = hidden if isinstance(hidden, Tensor) else hidden[0]
+        labelled = targets != IGNORE_INDEX
+        logits = core.get_output_embeddings()(hidden[:, :-1][labelled])
+        return F.cross_entropy(logits.float(), targets[labelled])
+
+    def _vision_is_frozen(self) -> bool:
+        return self.freeze_visual_encoder and not self.use_visual_encoder_lora
+
+
+def extract_features(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Image tokens of every tile, as the checkpoint's own code makes them."""
+    features: Tensor = model.extract_feature(pixels)
+    return features
+
+
+def frozen_features(model: nn.Module, pixels: Tensor) -> Tensor:
+    """The same, where no gradient is asked of the vision encoder."""
+    model.vision_model.eval()
+    return extract_features(model, pixels)
+
+
+def crop(images: Tensor) -> Tensor:
+    """A random part of each photo, 50-100 % of its area, at the same size; half are mirrored."""
+    count, device = images.shape[0], images.device
+    area = torch.empty(count, device=device).uniform_(0.5, 1.0).sqrt()
+    ratio = torch.empty(count, device=device).uniform_(-0.25, 0.25).exp()
+    width, height = (area * ratio).clamp(max=1), (area / ratio).clamp(max=1)
+    theta = torch.zeros(count, 2, 3, device=device)
+    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    theta[:, 0, 0], theta[:, 1, 1] = width * mirror, height
+    theta[:, 0, 2] = (torch.rand(count, device=device) * 2 - 1) * (1 - width)
+    theta[:, 1, 2] = (torch.rand(count, device=device) * 2 - 1) * (1 - height)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint folder's safetensors files."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no *.safetensors")
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
