@@ -96,34 +96,42 @@ _GIVEN = (
 )
 
 _C = JOBS.c
-_mine = sa.and_(
-    _C.channel == sa.bindparam("channel"), _C.user_id == sa.bindparam("user"), jobs.UNFINISHED
-)
+_mine = sa.and_(_C.channel == sa.bindparam("channel"), _C.user_id == sa.bindparam("user"))
+_waiting = _C.status == jobs.status(JobStatus.TODO)
 
 
 def _one(what: Any, *where: Any, of: Any = JOBS) -> sa.ScalarSelect[Any]:
     return sa.select(what).select_from(of).where(*where).scalar_subquery()
 
 
-#: all that `enqueue` must know, in one look
-_CENSUS = sa.select(
-    _one(_C.id, _C.key == sa.bindparam("key")).label("known"),
-    _one(sa.func.count(), jobs.UNFINISHED).label("total"),
-    _one(sa.func.count(), _mine).label("own"),
-    sa.func.coalesce(_one(sa.func.max(_C.turn), _mine), 0).label("last"),
-    # the round being served: that of the jobs being done, or the one before the first waiting
-    sa.func.coalesce(
-        _one(sa.func.max(_C.turn), jobs.DOING), _one(sa.func.min(_C.turn), jobs.TODO) - 1, 0
-    ).label("round"),
-    *(
-        _one(
-            sa.func.count(),
-            table.channel == sa.bindparam("channel"),
-            table.id == sa.bindparam(name),
-            of=table,
-        ).label(name)
-        for table, name in ((tables.User, "user"), (tables.Chat, "chat"))
-    ),
+def _known(table: type[tables.User | tables.Chat], number: str) -> sa.ScalarSelect[Any]:
+    here = table.channel == sa.bindparam("channel")
+    return _one(sa.func.count(), here, table.id == sa.bindparam(number), of=table)
+
+
+#: all that `enqueue` must know, in one look at the unfinished jobs
+_CENSUS = (
+    sa.select(
+        _one(_C.id, _C.key == sa.bindparam("key")).label("known"),
+        sa.func.count().label("total"),
+        sa.func.count().filter(_mine).label("own"),
+        sa.func.coalesce(sa.func.max(_C.turn).filter(_mine), 0).label("last"),
+        # the round being served: the latest turn that is being done, was done last, or is passed
+        sa.func.coalesce(sa.func.max(_C.turn).filter(~_waiting), 0).label("doing"),
+        sa.func.coalesce(
+            sa.select(JOBS.alias("done").c.turn)
+            .where(sa.text("done.finished IS NOT NULL AND done.started IS NOT NULL"))
+            .order_by(sa.text("done.finished DESC"))
+            .limit(1)
+            .scalar_subquery(),
+            0,
+        ).label("done"),
+        sa.func.coalesce(sa.func.min(_C.turn).filter(_waiting) - 1, 0).label("passed"),
+        _known(tables.User, "user").label("user"),
+        _known(tables.Chat, "chat").label("chat"),
+    )
+    .select_from(JOBS)
+    .where(jobs.UNFINISHED)
 )
 _INSERT = {
     dialect: insert(JOBS).on_conflict_do_nothing(index_elements=["key"]).returning(*jobs.COLUMNS)
@@ -131,7 +139,6 @@ _INSERT = {
 }
 _BY_KEY = sa.select(*jobs.COLUMNS).where(_C.key == sa.bindparam("key"))
 _BY_ID = sa.select(*jobs.COLUMNS).where(_C.id == sa.bindparam("job"))
-_waiting = _C.status == jobs.status(JobStatus.TODO)
 _CANCEL = (
     sa.update(JOBS)
     .where(_C.id == sa.bindparam("job"), jobs.UNFINISHED)
@@ -183,7 +190,7 @@ async def enqueue(db: Database, new: NewJob) -> Job:
                 {
                     **{name: getattr(new, name) for name in _GIVEN},
                     "params": dict(new.params),
-                    "turn": max(census.round, census.last) + 1,
+                    "turn": max(census.last, census.doing, census.done, census.passed) + 1,
                     "created": now,
                     "delivered": None if new.deliver else now,
                 },

@@ -151,7 +151,6 @@ class Job(Base):
         _owner("chats", "chat_id"),
         _when("ix_jobs_todo", "turn", "id", where="status = 'todo'"),
         _when("ix_jobs_doing", "lease", where="status = 'doing'"),
-        _when("ix_jobs_active", "channel", "user_id", where="status IN ('todo', 'doing')"),
         _when("ix_jobs_ahead", "dialogue_id", "id", where="status IN ('todo', 'doing')"),
         _when("ix_jobs_outbox", "channel", "id", where="delivered IS NULL"),
         sa.Index("ix_jobs_user", "channel", "user_id", "created"),
