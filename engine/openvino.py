@@ -41,7 +41,7 @@ from engine import (
     text,
 )
 from engine.decoder import Session
-from engine.eyes import Eyes
+from engine.eyes import Eyes, Tokens
 from foodcritic.errors import EngineError, ModelError
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class OpenVINO:
         core, how = ov.Core(), folder.settings(path)
         try:
             vision = core.read_model(path / f"{export.VISION}.xml")
-            self._eyes = Eyes(core, vision, self._shape, how)
+            self._eyes = Eyes(core, vision, self._shape)
             language = decoder.only_last(core.read_model(path / f"{export.LANGUAGE}.xml"))
             compiled = core.compile_model(language, "CPU", how)
             words = core.compile_model(path / f"{export.WORDS}.xml", "CPU", how)
@@ -196,11 +196,11 @@ class OpenVINO:
             self._sessions.put(session)
         return [self._tokenizer.decode(ids).strip() for ids in found]
 
-    def prompt(self, messages: Sequence[Message]) -> NDArray[np.float32]:
+    def prompt(self, messages: Sequence[Message]) -> Tokens:
         """The messages as the language model reads them: (length, hidden)."""
         return self.prompts([messages])[0]
 
-    def prompts(self, asked: Sequence[Sequence[Message]]) -> list[NDArray[np.float32]]:
+    def prompts(self, asked: Sequence[Sequence[Message]]) -> list[Tokens]:
         """`prompt` for many; their photos go through the vision encoder together.
 
         Raises:
@@ -227,21 +227,19 @@ class OpenVINO:
             found.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
         return found
 
-    def _fill(
-        self, messages: Sequence[Message], seen: Iterator[NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
+    def _fill(self, messages: Sequence[Message], seen: Iterator[Tokens]) -> Tokens:
         pictures = [[next(seen) for _ in m.images] for m in messages]
         counts = [[len(p) for p in of_message] for of_message in pictures]
         ids = self._tokenizer.encode(self._template.render(messages, counts))
         if len(ids) + ROOM > self.context:
             raise PromptTooLong(self.model, len(ids), self.context - ROOM)
-        prompt = self._words(ids)
+        vectors = self._words(ids)
         if shown := [p for of_message in pictures for p in of_message]:
             places = np.flatnonzero(np.array(ids) == self._shape.picture)
             if len(places) != sum(len(p) for p in shown):
                 raise ModelError(f"{self.model}: its tokenizer does not keep {text.CONTEXT} whole")
-            prompt[places] = np.concatenate(shown)
-        return prompt
+            vectors[places] = np.concatenate(shown)
+        return vectors
 
     def _ends_line(self, token: int) -> bool:
         return token in self._shape.ends or "\n" in self._tokenizer.decode([token])
