@@ -41,6 +41,8 @@ FORMATS = {
 WORKING_SIDE = 12 * 448
 
 pillow_heif.register_heif_opener()
+# Image.open(formats=…) raises KeyError for a format whose plugin is not loaded yet.
+Image.init()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
