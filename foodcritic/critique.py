@@ -34,8 +34,8 @@ _LONGEST_NAME = 80
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _NO_DISH = re.compile(
-    r"不像(?:是)?一道菜|没有(?:看到)?(?:任何)?(?:菜|食物)"
-    r"|does(?: not|n't) look like (?:a dish|food)|\bno (?:dish|food)\b",
+    r"不像(?:是)?一道菜|(?:图[中里]|照片[中里]?|这里)(?:并?没有|看不到)(?:任何)?(?:菜|食物)"
+    r"|does(?: not|n't) look like (?:a dish|food)|\b(?:there is|i see) no (?:dish|food)\b",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
@@ -51,12 +51,14 @@ _LABEL = re.compile(
     r"^\s*(?:菜名|菜品|菜系|菜|dish(?: name)?|name|cuisine)\s*[:：]\s*", re.IGNORECASE
 )
 _OF = re.compile(r"(?<![\d./])(\d{1,3}(?:\.\d+)?)\s*(?:/|／|out of|of)\s*(5|10|100)(?![\d/])")
+# A bare 分 is not enough: 十分好吃 and 五分熟 are no scores.
 _POINTS = re.compile(
-    r"(?:(?:评分|打分|得分|分数|score|rating)\s*(?:是|为|of|is)?\s*[:：]?\s*\**\s*(\d{1,2}(?:\.\d+)?)"
-    r"|(?<![\d.])(\d{1,2}(?:\.\d+)?)\s*分(?![钟之]))(?!\s*\d)",
+    r"(?:(?:评分|打分|得分|分数|score|rating)\s*(?:是|为|of|is)?\s*[:：]?\s*\**\s*"
+    r"(\d{1,2}(?:\.\d+)?|[一二三四五六七八九十])(?![\d分钟熟])"
+    r"|(?:[给打评得值][了它个出到]{0,2}|\A|(?:评分|打分|得分|分数)\s*(?:是|为)?\s*[:：]?\s*\**)\s*"
+    r"(\d{1,2}(?:\.\d+)?|[一二三四五六七八九十])\s*分(?![钟熟饱之甜]))",
     re.IGNORECASE,
 )
-_ZH_POINTS = re.compile(r"(?<![一二三四五六七八九十几])([一二三四五六七八九十])分(?![钟之])")
 _ZH_DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九十", start=1)}
 
 
@@ -289,9 +291,8 @@ def _score(text: str) -> int | None:
     if match := _OF.search(text):
         value = float(match.group(1)) * 10 / int(match.group(2))
     elif match := _POINTS.search(text):
-        value = float(match.group(1) or match.group(2))
-    elif match := _ZH_POINTS.search(text):
-        value = _ZH_DIGITS[match.group(1)]
+        digits = match.group(1) or match.group(2)
+        value = _ZH_DIGITS.get(digits) or float(digits)
     else:
         return None
     score = int(value + 0.5)

@@ -130,10 +130,10 @@ def find(name: str) -> Dish | None:
 def mentioned(text: str) -> list[Dish]:
     """The dishes whose names stand in a text, by place, longer names first, each once.
 
-    Reads the first 20,000 characters.
+    Reads the first 4,000 characters: no answer is longer.
     """
     found: dict[str, Dish] = {}
-    for match in _mention().finditer(_flatten(text[:20_000])):
+    for match in _mention().finditer(_flatten(text[:4000])):
         dish = find(match.group())
         if dish is not None:
             found.setdefault(dish.key, dish)

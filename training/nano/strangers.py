@@ -6,6 +6,8 @@ import random
 from functools import cache
 from typing import Final
 
+from foodcritic import dishes
+
 _ZH: Final = """
 肠粉 小笼包 宫保鸡丁 麻婆豆腐 红烧肉 东坡肉 回锅肉 鱼香肉丝 水煮鱼 酸菜鱼
 夫妻肺片 担担面 热干面 臭豆腐 螺蛳粉 过桥米线 兰州牛肉面 羊肉泡馍 肉夹馍 煎饼果子
@@ -39,6 +41,12 @@ _SYLLABLES: Final = (
 
 def stranger(rng: random.Random) -> str:
     """A dish's name, real or made up, in Chinese or English."""
+    while dishes.find(name := _name(rng)) is not None:
+        pass
+    return name
+
+
+def _name(rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.3:
         return rng.choice(_ZH.split())

@@ -22,6 +22,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from foodcritic import prompts
 from foodcritic.dishes import DISHES, Dish, Lang
 
+LANGS: Final[tuple[Lang, Lang]] = ("zh", "en")
 VOCABULARY: Final = 1536
 #: Tokens a dialogue may have, picture included.
 CONTEXT: Final = 2048
@@ -61,8 +62,7 @@ _PROMPT_WEIGHT = 30
 
 def names() -> tuple[str, ...]:
     """What the naming prompt may be answered with: the dishes in both languages, and no dish."""
-    langs: tuple[Lang, Lang] = ("zh", "en")
-    every = (dish.text("name", lang) for lang in langs for dish in DISHES.values())
+    every = (dish.text("name", lang) for lang in LANGS for dish in DISHES.values())
     return (*dict.fromkeys(every), *prompts.NO_DISH_NAME.values())
 
 
@@ -79,8 +79,7 @@ def table_text(dishes: Iterable[Dish]) -> Iterator[str]:
 
 def fixed_prompts() -> Iterator[str]:
     """Every prompt without a hint or a person's words."""
-    langs: tuple[Lang, Lang] = ("zh", "en")
-    for lang in langs:
+    for lang in LANGS:
         yield prompts.naming(lang)
         yield prompts.critique(lang)
         yield prompts.question(lang, "")
