@@ -41,8 +41,9 @@ FORMATS = {
 WORKING_SIDE = 12 * 448
 
 pillow_heif.register_heif_opener()
-# Image.open(formats=…) raises KeyError for a format whose plugin is not loaded yet.
 Image.init()
+#: What Image.open may try. MPO has no opener of its own (JPEG's finds it): asked for, KeyError.
+OPENERS = [name for name in FORMATS if name in Image.OPEN]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
         # Broken metadata is the sender's, not ours to report; our own pixel limit is stricter.
         warnings.simplefilter("ignore")
         try:
-            opened = Image.open(io.BytesIO(data), formats=list(FORMATS))
+            opened = Image.open(io.BytesIO(data), formats=OPENERS)
         except Image.DecompressionBombError as error:
             raise _too_many("over 178 million pixels") from error
         except Exception as error:  # hostile bytes: Pillow's plugins raise anything
@@ -124,7 +125,7 @@ def store(media: Path, data: bytes) -> Photo:
         PhotoError: as `decode`; nothing is kept then.
     """
     image = decode(data)
-    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+    with Image.open(io.BytesIO(data), formats=OPENERS) as opened:
         suffix = FORMATS[opened.format or "JPEG"]
         width, height = opened.size
         if (image.width > image.height) != (width > height):  # turned upright
