@@ -12,12 +12,14 @@ that dies is followed by one that goes on where it was.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
+from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError
 
 from bot import delivery, keyboards, texts
@@ -39,6 +41,8 @@ CHANNEL = "telegram"
 STREAM = 1.0
 #: Seconds between two looks at the queue for a waiting job; positions are shown as often at most.
 WATCH = 3.0
+#: Seconds between typing actions (Telegram shows one for 5).
+TYPING = 4.5
 #: Seconds after which a draft is repeated though nothing is new (Telegram shows it for 30).
 REPEAT = 20.0
 #: Seconds between renewals of a courier's lease.
@@ -60,6 +64,7 @@ class Watch:
     done: dict[str, Any]
     shown: str = ""
     shown_at: float = 0.0
+    typed_at: float = 0.0
     renewed_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
 
@@ -74,11 +79,17 @@ def language_of(job: Job) -> Lang:
 class Courier:
     """Follows the channel's jobs. `name` is the same for every process of this bot on this host."""
 
-    def __init__(self, db: Database, bot: MeteredBot, name: str) -> None:
+    def __init__(self, db: Database, bot: MeteredBot, name: str, *, scale: float = 1.0) -> None:
+        self._stream_every = STREAM * scale
+        self._watch_every = WATCH * scale
+        self._type_every = TYPING * scale
         self._db = db
         self._bot = bot
         self._name = name
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._watches: dict[int, Watch] = {}
+        #: jobs whose question was edited before they were followed
+        self._superseded: set[int] = set()
         #: until Telegram refuses them
         self._drafts = True
 
@@ -101,6 +112,7 @@ class Courier:
 
     def _left(self, job_id: int, task: asyncio.Task[None]) -> None:
         del self._tasks[job_id]
+        self._watches.pop(job_id, None)
 
     async def drain(self, patience: float) -> None:
         """Let deliveries under way end, for `patience` seconds; the rest is the next courier's."""
@@ -112,11 +124,25 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         await queue.reclaim(self._db, CHANNEL, self._name)
 
+    async def supersede(self, job: Job) -> None:
+        """Its question was edited: end it without a word; another job answers."""
+        watch = self._watches.get(job.id)
+        if watch is None:
+            self._superseded.add(job.id)
+        else:
+            watch.done["superseded"] = True
+            await self._store(watch)
+        await queue.cancel(self._db, job.id)
+
     async def _follow(self, job: Job) -> None:
         """One job to its end; whatever goes wrong is logged and tried again later."""
         watch = Watch(job, target_of(job), language_of(job), dict(job.delivery))
+        if job.id in self._superseded:
+            watch.done["superseded"] = True
+            self._superseded.discard(job.id)
+        self._watches[job.id] = watch
         try:
-            if watch.target.is_private and not job.is_finished:
+            if watch.target.is_private and not job.is_finished and "superseded" not in watch.done:
                 await self._greet(watch)
             await self._until_finished(watch)
             await self._deliver(watch)
@@ -145,7 +171,7 @@ class Courier:
             watch.done["status"] = await delivery.send(
                 self._bot, watch.target, Part(text), keyboard, priority=Priority.NORMAL
             )
-            watch.shown = text
+            watch.shown, watch.shown_at = text, asyncio.get_running_loop().time()
             await self._store(watch)
 
     async def _status(self, watch: Watch) -> str:
@@ -163,14 +189,14 @@ class Courier:
                 if watch.job.is_finished:
                     return
                 await self._renew(watch)
-                wait = WATCH
+                wait = self._watch_every
                 if watch.target.is_private:
                     wait = await self._show(watch)
                 await bell.wait(wait)
-                bell_free = asyncio.get_running_loop().time() - watch.shown_at
-                if watch.job.draft and bell_free < STREAM:
+                since = asyncio.get_running_loop().time() - watch.shown_at
+                if watch.job.draft and since < self._stream_every:
                     # Tokens ring far more often than anyone may be told of them.
-                    await bell.wait(STREAM - bell_free)
+                    await bell.wait(self._stream_every - since)
 
     async def _show(self, watch: Watch) -> float:
         """Show the position or the text so far, if worth a call; seconds until the next look."""
@@ -178,13 +204,22 @@ class Courier:
         if job.draft:
             (part, *_) = split(job.draft, LIMIT, unfinished=True) or [Part("…")]
             due = part.text != watch.shown or now - watch.shown_at > REPEAT
-            if due and now - watch.shown_at >= STREAM:
+            if due and now - watch.shown_at >= self._stream_every:
                 await self._stream(watch, part)
-            return STREAM
+            return self._stream_every
         text = await self._status(watch)
-        if text != watch.shown and now - watch.shown_at >= WATCH:
+        if text != watch.shown and now - watch.shown_at >= self._watch_every:
             await self._try_edit(watch, Part(text))
-        return WATCH
+        elif job.status is JobStatus.DOING and now - watch.typed_at >= self._type_every:
+            watch.typed_at = now
+            with contextlib.suppress(Dropped):
+                await self._bot.send_chat_action(
+                    watch.target.chat_id,
+                    ChatAction.TYPING,
+                    message_thread_id=watch.target.thread_id,
+                    rate_limit_args=Priority.SPARE,
+                )
+        return self._watch_every
 
     async def _stream(self, watch: Watch, part: Part) -> None:
         watch.shown, watch.shown_at = part.text, asyncio.get_running_loop().time()
@@ -229,7 +264,8 @@ class Courier:
     async def _deliver(self, watch: Watch) -> None:
         job = watch.job
         if watch.done.get("superseded"):
-            # The question was edited: its new job answers, in the same place.
+            if (status := watch.done.get("status")) is not None:
+                await delivery.delete(self._bot, watch.target, status)
             await queue.delivered(self._db, job, self._name, watch.done)
             return
         keyboard = keyboards.answered(watch.lang, job.id)

@@ -64,12 +64,20 @@ class Dispatcher:
     """Runs the lanes; `scale` compresses the waiting for albums in tests."""
 
     def __init__(
-        self, db: Database, bot: Bot, source: str, handle: Handle, *, scale: float = 1.0
+        self,
+        db: Database,
+        bot: Bot,
+        source: str,
+        handle: Handle,
+        apologise: Handle,
+        *,
+        scale: float = 1.0,
     ) -> None:
         self._db = db
         self._bot = bot
         self._source = source
         self._handle = handle
+        self._apologise = apologise
         self._scale = scale
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,28 +159,39 @@ class Dispatcher:
 
     async def _deal(self, letters: list[Letter]) -> None:
         """Handle one update or album, again if it fails, and note that it is done."""
+        try:
+            updates = [Update.de_json(dict(letter.payload), self._bot) for letter in letters]
+        except Exception:  # not what the Bot API sends; nobody to answer
+            log.exception("update_unreadable", number=letters[0].update_id)
+            await self._refuse(letters, "unreadable")
+            return
+        is_album = albums.group_of(letters[0]) is not None
+        update = Album(tuple(updates)) if is_album else updates[0]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                updates = [Update.de_json(dict(letter.payload), self._bot) for letter in letters]
-                is_album = albums.group_of(letters[0]) is not None
-                await self._handle(Album(tuple(updates)) if is_album else updates[0])
+                await self._handle(update)
             except Exception as error:
+                last = attempt == ATTEMPTS
                 log.warning(
                     "update_failed",
-                    update=letters[0].update_id,
+                    number=letters[0].update_id,
                     attempt=attempt,
                     error=type(error).__name__,
-                    exc_info=attempt == ATTEMPTS,
+                    exc_info=last,
                 )
-                if attempt == ATTEMPTS:
-                    for letter in letters:
-                        await inbox.refused(self._db, letter, type(error).__name__)
+                if last:
+                    await self._apologise(update)
+                    await self._refuse(letters, type(error).__name__)
                     return
                 await asyncio.sleep(RETRY * attempt)
             else:
                 self._done.extend(letters)
                 self._some_done.set()
                 return
+
+    async def _refuse(self, letters: list[Letter], reason: str) -> None:
+        for letter in letters:
+            await inbox.refused(self._db, letter, reason)
 
     async def _mark(self) -> None:
         while True:

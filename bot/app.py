@@ -1,0 +1,187 @@
+"""The bot process: everything of bot/ put together, run until told to stop.
+
+```
+ run ─┬─ poll | webhook ─▶ inbox        stop: 1. take nothing more in
+      ├─ dispatcher ─▶ handlers               2. handlers end, or their updates stay in the inbox
+      └─ courier ─▶ Telegram                  3. deliveries end, or stay in the outbox
+```
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from telegram import BotCommand, Update
+from telegram.error import InvalidToken, NetworkError, TelegramError
+from telegram.ext import Application, ExtBot
+from telegram.request import HTTPXRequest
+
+from bot import handlers, inbox, texts, webhook
+from bot.albums import Album
+from bot.budget import Budget, Limits, MeteredBot
+from bot.courier import Courier
+from bot.desk import Desk, language, say
+from bot.dispatch import Dispatcher
+from foodcritic.db import Database
+from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that handlers, then deliveries, may take to end when we stop (10 in all, with the rest).
+DRAIN = 3.0
+#: Seconds between attempts to reach Telegram at the start.
+KNOCK = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Time, compressed by tests; the defaults are the real thing."""
+
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    #: what a second of waiting (for the rest of an album, for the next draft) lasts
+    scale: float = 1.0
+
+
+def make_bot(settings: Settings, pace: Pace) -> MeteredBot:
+    """The Bot API client with its budget.
+
+    Raises:
+        SettingsError: there is no token.
+    """
+    if settings.telegram_bot_token is None:
+        raise SettingsError("TELEGRAM_BOT_TOKEN is not set: get one from @BotFather")
+    api = settings.telegram_api.rstrip("/")
+    return ExtBot(
+        settings.telegram_bot_token.get_secret_value(),
+        base_url=f"{api}/bot",
+        base_file_url=f"{api}/file/bot",
+        request=HTTPXRequest(connection_pool_size=128, read_timeout=10, pool_timeout=10),
+        get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=inbox.POLL + 10),
+        rate_limiter=Budget(pace.limits),
+    )
+
+
+async def run(
+    settings: Settings, db: Database, stop: asyncio.Event, *, pace: Pace | None = None
+) -> None:
+    """Serve Telegram until `stop` is set; then ends within 10 seconds.
+
+    Raises:
+        SettingsError: no token, or Telegram refuses it.
+    """
+    # httpx logs each request at INFO, and the address holds the token.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    pace = pace or Pace()
+    bot = make_bot(settings, pace)
+    try:
+        if await reach(bot, stop):
+            await serve(settings, db, bot, stop, pace)
+    finally:
+        for request in bot._request:
+            await request.shutdown()
+
+
+async def reach(bot: MeteredBot, stop: asyncio.Event) -> bool:
+    """Wait until Telegram answers; False: told to stop before."""
+    while not stop.is_set():
+        try:
+            await bot.initialize()
+            return True
+        except InvalidToken as error:
+            raise SettingsError(
+                "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"
+            ) from error
+        except NetworkError as error:
+            log.warning("telegram_unreachable", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), KNOCK)
+    return False
+
+
+async def serve(
+    settings: Settings, db: Database, bot: MeteredBot, stop: asyncio.Event, pace: Pace
+) -> None:
+    """Run the parts until `stop` is set or one of them fails."""
+    source = f"telegram:{bot.id}"
+    # One bot a token polls, so nobody else on this host has this name.
+    courier = Courier(db, bot, f"{source}@{socket.gethostname()}", scale=pace.scale)
+    desk = Desk(db=db, bot=bot, courier=courier)
+    application = Application.builder().bot(bot).updater(None).build()
+    handlers.register(application, desk)
+    failures: dict[int, Exception] = {}
+
+    async def note_failure(update: object, context: object) -> None:
+        failures[id(update)] = context.error  # type: ignore[attr-defined]
+
+    application.add_error_handler(note_failure)
+
+    async def handle(update: Update | Album) -> None:
+        await application.process_update(update)
+        if (failure := failures.pop(id(update), None)) is not None:
+            raise failure
+
+    async def apologise(update: Update | Album) -> None:
+        await sorry(desk, update)
+
+    dispatcher = Dispatcher(db, bot, source, handle, apologise, scale=pace.scale)
+    await application.initialize()
+    log.info("bot_started", bot_id=bot.id, webhook=settings.webhook_url is not None)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(application.shutdown)
+        parts: list[asyncio.Task[Any]] = [
+            asyncio.create_task(dispatcher.run(), name="dispatcher"),
+            asyncio.create_task(courier.run(), name="courier"),
+        ]
+        stack.push_async_callback(courier.drain, DRAIN)
+        stack.push_async_callback(dispatcher.drain, DRAIN)
+        stack.push_async_callback(cancel, parts)
+        if settings.webhook_url:
+            await stack.enter_async_context(webhook.open_door(db, bot, source, settings))
+        else:
+            await bot.delete_webhook()
+            parts.append(asyncio.create_task(inbox.poll(db, bot, source), name="poll"))
+        stopping = asyncio.create_task(stop.wait())
+        stack.push_async_callback(cancel, [stopping])
+        done, _ = await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
+        log.info("bot_stopping")
+        for task in done:
+            task.result()  # a part that failed fails the bot
+
+
+async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def sorry(desk: Desk, update: Update | Album) -> None:
+    """The last thing to do for an update that cannot be handled: say so."""
+    message = update.messages[0] if isinstance(update, Album) else update.message
+    if message is None or message.chat.id < 0:
+        return
+    with contextlib.suppress(TelegramError):
+        lang = await language(desk, message.from_user)
+        await say(desk, message, texts.text(lang, "failed"))
+
+
+async def set_up(settings: Settings) -> None:
+    """Tell Telegram the bot's commands and descriptions, in both languages."""
+    bot = make_bot(settings, Pace())
+    async with bot:
+        for lang in texts.LANGUAGES:
+            # English is also for everybody whose language we do not speak.
+            code = "" if lang == "en" else lang
+            commands = [
+                BotCommand(name, texts.text(lang, f"command-{name}")) for name in handlers.COMMANDS
+            ]
+            await bot.set_my_commands(commands, language_code=code)
+            await bot.set_my_description(texts.text(lang, "profile-description"), code)
+            await bot.set_my_short_description(texts.text(lang, "profile-short"), code)

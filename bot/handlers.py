@@ -1,0 +1,279 @@
+"""Which update goes where: commands, pictures, texts, edits, taps, and what we cannot use.
+
+Handlers are plain functions of (desk, update); `register` tells python-telegram-bot about them.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from telegram import CallbackQuery, Message, Update
+from telegram.error import BadRequest
+from telegram.ext import (
+    Application,
+    BaseHandler,
+    CallbackQueryHandler,
+    ChatMemberHandler,
+    CommandHandler,
+    MessageHandler,
+    TypeHandler,
+    filters,
+)
+
+from bot import fetch, keyboards, questions, texts
+from bot.albums import Album
+from bot.courier import CHANNEL
+from bot.desk import Desk, is_group, language, place_of, say
+from foodcritic import dialogue, people, queue
+from foodcritic.errors import JobNotFound, QueueFull
+from foodcritic.jobs import Job, NewJob
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+AnyApplication = Application[Any, Any, Any, Any, Any, Any]
+COMMANDS = ("start", "new", "language", "help")
+#: Telegram's notice over the chat, in characters.
+NOTICE = 200
+
+
+class StoppedDraft(BaseHandler[Update, Any, None]):
+    """Updates of a tap on the Stop that clients show under a draft; PTB 22.8 has no type for it."""
+
+    def check_update(self, update: object) -> bool:
+        return isinstance(update, Update) and "stopped_message_generation" in update.api_kwargs
+
+
+def register(application: AnyApplication, desk: Desk) -> None:
+    """Add every handler."""
+
+    def on(handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:
+        async def callback(update: T, context: Any) -> None:
+            await handler(desk, update)
+
+        return callback
+
+    new = filters.UpdateType.MESSAGE
+    for name in COMMANDS:
+        command = {"start": on_start, "new": on_new, "language": on_language, "help": on_help}[name]
+        application.add_handler(CommandHandler(name, on(command), filters=new))
+    application.add_handler(MessageHandler(new & filters.StatusUpdate.MIGRATE, on(on_migrated)))
+    application.add_handler(MessageHandler(new & ~filters.StatusUpdate.ALL, on(on_message)))
+    application.add_handler(MessageHandler(filters.UpdateType.EDITED_MESSAGE, on(on_edited)))
+    application.add_handler(TypeHandler(Album, on(on_album)))
+    application.add_handler(CallbackQueryHandler(on(on_tap)))
+    application.add_handler(StoppedDraft(on(on_stopped_draft)))
+    application.add_handler(ChatMemberHandler(on(on_membership), ChatMemberHandler.MY_CHAT_MEMBER))
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+async def on_start(desk: Desk, update: Update) -> None:
+    await reply(desk, update, "start")
+
+
+async def on_help(desk: Desk, update: Update) -> None:
+    await reply(desk, update, "help")
+
+
+async def on_new(desk: Desk, update: Update) -> None:
+    message, user = update.effective_message, update.effective_user
+    if message is not None and user is not None:
+        await dialogue.start(desk.db, place_of(message, user))
+    await reply(desk, update, "new")
+
+
+async def on_language(desk: Desk, update: Update) -> None:
+    message = update.effective_message
+    assert message is not None
+    lang = await language(desk, update.effective_user)
+    await say(desk, message, texts.text(lang, "language-ask"), keyboards.languages())
+
+
+async def reply(desk: Desk, update: Update, name: str, **values: str | int) -> None:
+    """Answer with one of our texts, in the person's language."""
+    message = update.effective_message
+    assert message is not None
+    lang = await language(desk, update.effective_user)
+    await say(desk, message, texts.text(lang, name, **values), reply=is_group(message.chat))
+
+
+# -- messages ----------------------------------------------------------------------------------
+
+
+async def on_message(desk: Desk, update: Update) -> None:
+    message = update.effective_message
+    assert message is not None
+    if not questions.is_for_us(message, desk.bot.bot):
+        return
+    if fetch.has_picture(message):
+        await questions.ask(desk, [message])
+    elif message.text and not message.text.startswith("/"):
+        await questions.follow_up(desk, message)
+    elif not is_group(message.chat):
+        await reply(desk, update, unusable(message))
+
+
+async def on_album(desk: Desk, album: Album) -> None:
+    messages = [m for m in album.messages if fetch.has_picture(m)]
+    if messages and any(questions.is_for_us(m, desk.bot.bot) for m in messages):
+        await questions.ask(desk, messages)
+    elif album.messages:
+        for update in album.updates[:1]:
+            await on_message(desk, update)
+
+
+async def on_edited(desk: Desk, update: Update) -> None:
+    message = update.edited_message
+    if message is not None and questions.is_for_us(message, desk.bot.bot):
+        await questions.replace(desk, message)
+
+
+def unusable(message: Message) -> str:
+    """The text that says why we can do nothing with a message."""
+    if message.animation:
+        return "photo-animated"
+    if message.sticker:
+        return "unsupported-sticker"
+    if message.voice or message.audio:
+        return "unsupported-voice"
+    if message.video or message.video_note:
+        return "unsupported-video"
+    if message.document:
+        return "unsupported-document"
+    if message.text:
+        return "help"  # a command we do not know
+    return "unsupported-other"
+
+
+# -- taps --------------------------------------------------------------------------------------
+
+
+async def on_tap(desk: Desk, update: Update) -> None:
+    """A button: nothing in it is trusted but the person's id, which Telegram vouches for."""
+    query = update.callback_query
+    assert query is not None
+    tap = keyboards.parse(query.data)
+    lang = await language(desk, query.from_user)
+    if tap is None:
+        await notice(query, texts.text(lang, "tap-stale"))
+    elif tap.action == "lang":
+        await choose_language(desk, query, tap.subject)
+    else:
+        job = await owned(desk, query, int(tap.subject))
+        if isinstance(job, str):
+            await notice(query, texts.text(lang, job))
+        elif tap.action == "stop":
+            active = job.is_active and (await queue.cancel(desk.db, job.id)) in queue_stoppable
+            await notice(query, texts.text(lang, "stopping" if active else "tap-stale"))
+        else:
+            await again(desk, query, job)
+
+
+queue_stoppable = (queue.JobStatus.DOING, queue.JobStatus.CANCELLED)
+
+
+async def owned(desk: Desk, query: CallbackQuery, job_id: int) -> Job | str:
+    """The job of a button, if it is of this chat and person; else the text that says no."""
+    try:
+        job = await queue.get(desk.db, job_id)
+    except JobNotFound:
+        return "tap-stale"
+    chat_id = query.message.chat.id if query.message is not None else None
+    if job.channel != CHANNEL or job.chat_id != chat_id:
+        return "tap-stale"
+    return job if job.user_id == query.from_user.id else "tap-not-yours"
+
+
+async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
+    """Ask the same once more: one new answer for each old one."""
+    lang = await language(desk, query.from_user)
+    if not job.is_finished:
+        await notice(query, texts.text(lang, "tap-stale"))
+        return
+    new = NewJob(
+        key=f"{CHANNEL}:again:{job.id}",
+        channel=CHANNEL,
+        chat_id=job.chat_id,
+        thread_id=job.thread_id,
+        user_id=job.user_id,
+        message_id=job.message_id,
+        dialogue_id=job.dialogue_id,
+        lang=lang,
+        kind=job.kind,
+        question=job.question,
+        photos=job.photos,
+        params={**job.params, "again_of": job.id},
+    )
+    known = await queue.find(desk.db, new.key)
+    if known is not None and known.is_finished:
+        await notice(query, texts.text(lang, "tap-stale"))
+        return
+    try:
+        await queue.enqueue(desk.db, new)
+    except QueueFull as error:
+        await notice(query, questions.full(lang, error))
+        return
+    await notice(query, texts.text(lang, "trying-again"))
+
+
+async def choose_language(desk: Desk, query: CallbackQuery, lang: str) -> None:
+    if lang not in texts.LANGUAGES:
+        await notice(query, "?")
+        return
+    await people.set_user(desk.db, CHANNEL, query.from_user.id, language=lang)
+    done = texts.text("zh" if lang == "zh" else "en", "language-set")
+    await notice(query, done)
+    if isinstance(query.message, Message):
+        await say(desk, query.message, done, reply=False)
+
+
+async def notice(query: CallbackQuery, text: str) -> None:
+    """The short line over the chat; a tap that is too old to be answered is nobody's loss."""
+    try:
+        await query.answer(text[:NOTICE])
+    except BadRequest as error:
+        log.debug("tap_too_old", error=error.message)
+
+
+async def on_stopped_draft(desk: Desk, update: Update) -> None:
+    """Stop under a draft; its id is the job's. Only private chats have drafts."""
+    content = update.api_kwargs["stopped_message_generation"]
+    try:
+        job = await queue.get(desk.db, int(content["draft_id"]))
+        if job.channel == CHANNEL and job.chat_id == int(content["chat"]["id"]) and job.is_active:
+            await queue.cancel(desk.db, job.id)
+    except (JobNotFound, KeyError, TypeError, ValueError):
+        log.info("unknown_draft_stopped")
+
+
+# -- where we are ------------------------------------------------------------------------------
+
+
+async def on_membership(desk: Desk, update: Update) -> None:
+    """We were added, removed, blocked or let in again."""
+    change = update.my_chat_member
+    assert change is not None
+    chat = change.chat
+    inside = change.new_chat_member.status not in ("left", "kicked")
+    was_inside = change.old_chat_member.status not in ("left", "kicked")
+    gone = None if inside else desk.db.now()
+    await people.set_chat(desk.db, CHANNEL, chat.id, kind=str(chat.type), gone=gone)
+    if inside and not was_inside and is_group(chat):
+        lang = await language(desk, change.from_user)
+        hello = texts.text(lang, "group-hello", name=str(desk.bot.bot.username))
+        try:
+            await desk.bot.send_message(chat.id, hello)
+        except BadRequest as error:
+            log.info("not_greeted", error=error.message)
+
+
+async def on_migrated(desk: Desk, update: Update) -> None:
+    """A group became a supergroup; both chats say so, either may come first."""
+    message = update.effective_message
+    assert message is not None
+    if message.migrate_to_chat_id:
+        await people.move_chat(desk.db, CHANNEL, message.chat.id, message.migrate_to_chat_id)
+    elif message.migrate_from_chat_id:
+        await people.move_chat(desk.db, CHANNEL, message.migrate_from_chat_id, message.chat.id)

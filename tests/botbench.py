@@ -1,0 +1,168 @@
+"""A whole bot for a test: emulated Telegram, real database and bot, a scripted model.
+
+```python
+async with restaurant(tmp_path) as place:
+    ann = place.person("Ann", "en")
+    ann.sends_photo(picture())
+    await ann.sees("Ramen")
+```
+"""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from PIL import Image, ImageDraw
+
+from bot import app
+from bot.budget import Limits
+from foodcritic import db as database
+from foodcritic import queue, settings, tables, wake
+from foodcritic.db import Database
+from foodcritic.errors import JobCancelled, LeaseLost
+from foodcritic.jobs import Job
+from foodcritic.settings import Settings
+from tests.botapi.script import Telegram, telegram
+
+FAST = 0.05  #: how much shorter a second is than a real one, where waiting is all a test would do
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (640, 480), kind: str = "JPEG") -> bytes:
+    """A picture no other seed makes."""
+    image = Image.new("RGB", size, (seed * 37 % 256, seed * 91 % 256, 120))
+    ImageDraw.Draw(image).ellipse((100, 100, 300 + seed % 100, 300), fill="orange")
+    data = io.BytesIO()
+    image.save(data, kind)
+    return data.getvalue()
+
+
+@dataclass(slots=True)
+class Model:
+    """What the scripted model says, and when."""
+
+    #: the whole answer to a job
+    answer: Callable[[Job], str] = lambda job: (
+        "**日式拉面**（Ramen）· 日本料理 · 8/10\n\n汤头浓郁。"
+        if job.lang == "zh"
+        else "**Ramen** (日式拉面) · Japanese · 8/10\n\nA rich broth."
+    )
+    pieces: int = 3
+    pause: float = 0.01  #: seconds before each piece
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: list[Job] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+
+async def work(db: Database, model: Model) -> None:
+    """Claim and answer for ever."""
+    async with wake.listen(db, "jobs") as bell:
+        while True:
+            await model.open.wait()
+            job = await queue.claim(db, "scripted")
+            if job is None:
+                await bell.wait()
+                continue
+            with contextlib.suppress(JobCancelled, LeaseLost):
+                await respond(db, model, job)
+
+
+async def respond(db: Database, model: Model, job: Job) -> None:
+    model.seen.append(job)
+    answer = model.answer(job)
+    for n in range(1, model.pieces):
+        await asyncio.sleep(model.pause)
+        await queue.draft(db, job, answer[: len(answer) * n // model.pieces])
+    await asyncio.sleep(model.pause)
+    await queue.finish(db, job, answer=answer, model="scripted")
+
+
+@dataclass(slots=True)
+class Place:
+    """Everything a test may look at."""
+
+    tg: Telegram
+    db: Database
+    settings: Settings
+    model: Model
+
+    async def settled(self, patience: float = 10.0) -> None:
+        """Wait until every job is delivered and the bot has said all it will."""
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            async with self.db.read() as session:
+                open_jobs = await session.scalar(
+                    sa.select(sa.func.count())
+                    .select_from(tables.Job)
+                    .where(tables.Job.delivered.is_(None))
+                )
+                unread = await session.scalar(
+                    sa.select(sa.func.count())
+                    .select_from(tables.Update)
+                    .where(tables.Update.handled.is_(None))
+                )
+            if not open_jobs and not unread and not self.tg.world.updates:
+                return
+            assert asyncio.get_running_loop().time() < deadline, (open_jobs, unread)
+            await asyncio.sleep(0.05)
+
+    async def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        async with self.db.read() as session:
+            ids = await session.scalars(sa.select(tables.Job.id).order_by(tables.Job.id))
+        return [await queue.get(self.db, number) for number in ids]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tg, name)
+
+
+@contextlib.asynccontextmanager
+async def restaurant(
+    home: Path,
+    *,
+    model: Model | None = None,
+    scale: float = FAST,
+    options: dict[str, Any] | None = None,
+    **values: Any,
+) -> AsyncIterator[Place]:
+    """Telegram, bot and worker, stopped at the end; `values` are settings."""
+    async with telegram(scale=scale, **(options or {})) as tg:
+        config = settings.load(
+            home=home,
+            telegram_bot_token=tg.world.token,
+            telegram_api=tg.address,
+            **{"queue_per_user": 50, **values},
+        )
+        async with database.connected(config) as db:
+            place = Place(tg, db, config, model or Model())
+            async with opened(place, scale):
+                yield place
+
+
+@contextlib.asynccontextmanager
+async def opened(place: Place, scale: float = FAST) -> AsyncIterator[None]:
+    """Run bot and worker; both are gone at the end, the database is not."""
+    stop = asyncio.Event()
+    pace = app.Pace(limits=Limits().scaled(scale), scale=scale)
+    serving = asyncio.create_task(app.run(place.settings, place.db, stop, pace=pace))
+    working = asyncio.create_task(work(place.db, place.model))
+    try:
+        await place.tg.world.until(
+            lambda: (
+                place.tg.world.made("getMe") and (place.tg.world.poll_generation or serving.done())
+            ),
+            10,
+            "the bot did not start",
+        )
+        yield
+    finally:
+        stop.set()
+        await serving
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
