@@ -234,13 +234,12 @@ def _doubt(subject: Subject, lang: Lang, rng: random.Random) -> str:
     if not subject.others:
         return ""
     *head, last = [candidate.name(lang) for candidate in subject.candidates]
+    before = ("、" if lang == "zh" else ", ").join(head)
     if lang == "zh":
-        slots |= {"whether": f"{'、'.join(head)}还是{last}", "each": f"{'、'.join(head)}和{last}"}
+        slots |= {"any": f"{before}或{last}", "whether": f"{before}还是{last}"}
+        slots["each"] = f"{before}和{last}"
     else:
-        slots |= {
-            "whether": f"{', '.join(head)} or {last}",
-            "each": f"{', '.join(head)} and {last}",
-        }
+        slots |= {"whether": f"{before} or {last}", "each": f"{before} and {last}"}
     return _say(phrases.UNSURE, lang, slots, rng)
 
 

@@ -149,7 +149,7 @@ LIGHT: Final[dict[str, Phrases]] = {
 }
 UNSURE: Final[Phrases] = {
     "zh": (
-        "老实说，这张照片我拿不准，可能是{whether}，下面先按{name}来评。",
+        "老实说，这张照片我拿不准，可能是{any}，下面先按{name}来评。",
         "我不敢打包票：{each}都有可能。先当它是{name}。",
         "单看照片分不清是{whether}，我暂且按{name}来说。",
     ),

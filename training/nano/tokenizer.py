@@ -43,12 +43,12 @@ SPECIAL: Final = (
 #: (xtuner 0.2.0, xtuner/dataset/internvl_dataset.py, InternVL_V1_5_Dataset)
 CHAT_TEMPLATE: Final = (
     "{% if messages[0]['role'] != 'system' %}"
-    "{{ '<|im_start|>system\n" + prompts.SYSTEM + "<|im_end|>' }}"
+    "{{ '<|im_start|>system\\n" + prompts.SYSTEM + "<|im_end|>' }}"
     "{% endif %}"
     "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' }}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
 # A merge spans at most four Chinese characters or twelve letters: longer ones are sentences of our
