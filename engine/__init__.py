@@ -88,6 +88,10 @@ class Engine(Protocol):
         """How many photos one prompt may hold."""
 
     @property
+    def photo_tokens(self) -> int:
+        """Tokens that one photo takes at most."""
+
+    @property
     def unsure_below(self) -> float:
         """A first candidate less probable than this is doubt; 0 without candidates."""
 
@@ -109,6 +113,9 @@ class Engine(Protocol):
 
         Likeliest first; () from an engine that gives no likelihoods.
         """
+
+    def count(self, text: str) -> int | None:
+        """How many tokens a text takes; None where the engine cannot tell."""
 
     async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
         """The vision encoder's vector of unit length, (size,); None where there is none."""

@@ -101,6 +101,11 @@ class OpenVINO:
         return self._shape.photos_per_question
 
     @property
+    def photo_tokens(self) -> int:
+        thumbnail = self._shape.thumbnail and self._tiles > 1
+        return (self._tiles + thumbnail) * self._shape.tokens
+
+    @property
     def unsure_below(self) -> float:
         return self._shape.unsure_below
 
@@ -131,6 +136,9 @@ class OpenVINO:
         self, messages: Sequence[Message], count: int = 3
     ) -> tuple[tuple[str, float], ...]:
         return await self._run(lambda: self.name([messages], count)[0])
+
+    def count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text))
 
     async def embed(self, photo: Picture) -> NDArray[np.float32]:
         return await self._run(lambda: self.vectors([photo])[0])

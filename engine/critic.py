@@ -1,0 +1,196 @@
+"""The critic: what the product asks an engine, from a photo and a question to a `Critique`.
+
+```
+ photo ─▶ naming pass ─▶ candidates ─▶ Hint ─▶ critique | question | choice | meme ─▶ text
+          (skipped without likelihoods,        code decides doubt, by a threshold that was
+           in follow-ups and without photos)   measured; the model puts it into words
+```
+
+An engine that sees one photo a question is asked about several one after the other; the answers are
+joined. History that does not fit the context is dropped, oldest first (`foodcritic.dialogue.trim`).
+"""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from engine import Engine, Generation, Message, Picture
+from foodcritic import critique, dialogue, dishes, prompts
+from foodcritic.critique import Candidate, Critique
+from foodcritic.dialogue import Turn
+from foodcritic.dishes import Lang
+from foodcritic.errors import EngineError
+from foodcritic.prompts import Hint
+
+#: Between the answers about two photos: which one the next is about.
+NEXT_PHOTO = "\n\n📷 {number}/{count}\n\n"
+#: Tokens that a chat template and a picture's marks put around a prompt, generously.
+AROUND = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What somebody asks."""
+
+    kind: Literal["critique", "question", "choice", "meme"] = "critique"
+    lang: Lang = "en"
+    question: str = ""
+    photos: tuple[Picture, ...] = ()
+    #: What was said before about the same photos, oldest first.
+    history: tuple[Turn, ...] = ()
+    #: What a person called a photo that looks like this one.
+    evidence: str | None = None
+    #: Of a choice; none: the photos are the options.
+    options: tuple[str, ...] = ()
+    tone: prompts.Tone = "frank"
+    style: prompts.MemeStyle = "top_bottom"
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """An answer while it is written, and what is known of it afterwards."""
+
+    engine: Engine
+    request: Request
+    generation: Generation
+    #: What has been written so far.
+    text: str = ""
+    #: What the naming pass found in the first photo, likeliest first.
+    candidates: tuple[Candidate, ...] = ()
+    #: From the request to the first piece of text; None before it.
+    seconds_to_first_token: float | None = None
+    #: From the first piece of text to the last.
+    seconds_writing: float = 0.0
+    _first: str = field(default="", repr=False)
+
+    @property
+    def critique(self) -> Critique:
+        """The answer (about the first photo, if it is about several) read into fields."""
+        return replace(critique.parse(self._first, self.candidates), text=self.text)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast it was written; None where the engine cannot tell, or wrote too little."""
+        tokens = self.engine.count(self.text)
+        if tokens is None or self.seconds_writing <= 0:
+            return None
+        return tokens / self.seconds_writing
+
+    async def write(self) -> AsyncGenerator[str, None]:
+        """The text, piece by piece; closing the generator stops the engine.
+
+        Raises:
+            EngineError: the engine failed, or cannot see what it is asked to compare.
+            PhotoError: a photo cannot be read.
+        """
+        started = time.monotonic()
+        groups = _groups(self.engine, self.request)
+        for number, shown in enumerate(groups, 1):
+            if number > 1:
+                heading = NEXT_PHOTO.format(number=number, count=len(groups))
+                self.text += heading
+                yield heading
+            hint = await look(self.engine, shown)
+            if number == 1:
+                self.candidates = hint.candidates
+            messages = conversation(self.engine, shown, hint, self.generation)
+            async with aclosing(self.engine.stream(messages, self.generation)) as pieces:
+                async for piece in pieces:
+                    if self.seconds_to_first_token is None:
+                        self.seconds_to_first_token = time.monotonic() - started
+                    self.text += piece
+                    if number == 1:
+                        self._first += piece
+                    self.seconds_writing = time.monotonic() - started - self.seconds_to_first_token
+                    yield piece
+
+
+def answer(engine: Engine, request: Request, generation: Generation | None = None) -> Answer:
+    """The answer to a request, not yet begun: iterate over its `write()`."""
+    return Answer(engine=engine, request=request, generation=generation or Generation())
+
+
+async def look(engine: Engine, request: Request) -> Hint:
+    """The naming pass: what the photo shows, and whether that is doubtful.
+
+    A follow-up has the name in its history, and a photo-less question none to look for.
+    """
+    if not request.photos or request.history:
+        return Hint(evidence=request.evidence)
+    asked = Message(role="user", text=prompts.naming(request.lang), images=request.photos)
+    return judge(await engine.candidates([asked]), engine.unsure_below, evidence=request.evidence)
+
+
+def judge(
+    named: Sequence[tuple[str, float]], unsure_below: float, *, evidence: str | None = None
+) -> Hint:
+    """The hint that candidates make; names of the same dish count together."""
+    odds: dict[str, tuple[str, float]] = {}
+    for name, probability in named:
+        dish = dishes.find(name)
+        key = dish.key if dish else name.casefold()
+        first, so_far = odds.get(key, (name, 0.0))
+        odds[key] = first, so_far + probability
+    ranked = sorted(odds.values(), key=lambda pair: -pair[1])
+    doubtful = bool(ranked) and ranked[0][1] < unsure_below
+    return prompts.hint(ranked, unsure=doubtful, evidence=evidence)
+
+
+def conversation(
+    engine: Engine, request: Request, hint: Hint, generation: Generation
+) -> list[Message]:
+    """The messages: what was said before, as far as it fits, then the question with the hint."""
+    question = _prompt(request, hint)
+    reserve = min(generation.max_new_tokens, engine.context // 4)
+    room = engine.context - reserve - AROUND - _count(engine, question)
+    if request.photos:
+        room -= engine.photo_tokens * len(request.photos)
+    asked = [
+        replace(turn, question=_earlier(request.lang, turn.question)) for turn in request.history
+    ]
+    turns = dialogue.trim(asked, room, lambda text: _count(engine, text)) if room > 0 else ()
+    messages = []
+    for turn in turns:
+        messages.append(Message(role="user", text=turn.question))
+        messages.append(Message(role="assistant", text=turn.answer))
+    messages.append(Message(role="user", text=question))
+    # The photos stand where the conversation about them begins.
+    messages[0] = replace(messages[0], images=request.photos)
+    return messages
+
+
+def _prompt(request: Request, hint: Hint) -> str:
+    match request.kind:
+        case "critique":
+            return prompts.critique(request.lang, hint, tone=request.tone)
+        case "question":
+            return prompts.question(request.lang, request.question, hint)
+        case "choice":
+            return prompts.choice(request.lang, request.question, request.options, hint)
+        case "meme":
+            return prompts.meme(request.lang, request.style, hint)
+
+
+def _earlier(lang: Lang, question: str) -> str:
+    """The prompt of an earlier turn; one without words asked for a critique."""
+    return prompts.question(lang, question) if question.strip() else prompts.critique(lang)
+
+
+def _groups(engine: Engine, request: Request) -> list[Request]:
+    """The request as the engine can take it: a few photos at a time."""
+    most = engine.photos_per_question
+    if len(request.photos) <= most:
+        return [request]
+    if request.kind == "choice" and not request.options:
+        raise EngineError(f"{engine.model} sees {most} photo(s) at a time and cannot compare them")
+    if request.kind == "meme" or request.history:
+        return [replace(request, photos=request.photos[:most])]
+    starts = range(0, len(request.photos), most)
+    return [replace(request, photos=request.photos[i : i + most]) for i in starts]
+
+
+def _count(engine: Engine, text: str) -> int:
+    tokens = engine.count(text)
+    return dialogue.estimate(text) if tokens is None else tokens
