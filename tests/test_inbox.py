@@ -1,0 +1,57 @@
+"""The inbox: no update is lost or handled twice."""
+
+from __future__ import annotations
+
+from foodcritic import inbox
+from foodcritic.db import Database
+from tests.conftest import Clock
+
+BOT = "telegram:1"
+
+
+async def test_an_update_is_kept_until_it_is_handled(db: Database) -> None:
+    assert await inbox.offset(db, BOT) is None
+    assert await inbox.receive(db, BOT, [(7, {"text": "你好"}), (8, {"n": 1})]) == 2
+    assert await inbox.offset(db, BOT) == 9
+    first, second = await inbox.waiting(db, BOT)
+    assert (first.update_id, first.payload, first.attempts) == (7, {"text": "你好"}, 0)
+    await inbox.handled(db, first)
+    (left,) = await inbox.waiting(db, BOT)  # as after a restart
+    assert (left.id, left.attempts) == (second.id, 1)
+    assert await inbox.waiting(db, BOT, after=left.id) == ()
+    await inbox.refused(db, left, "not understood")
+    assert await inbox.waiting(db, BOT) == ()
+
+
+async def test_the_same_update_twice_is_one(db: Database) -> None:
+    await inbox.receive(db, BOT, [(7, {"a": 1})])
+    assert await inbox.receive(db, BOT, [(7, {"a": 2}), (8, {})]) == 1
+    assert await inbox.receive(db, "telegram:2", [(7, {})]) == 1
+    assert [u.payload for u in await inbox.waiting(db, BOT)] == [{"a": 1}, {}]
+    assert await inbox.receive(db, BOT, []) == 0
+
+
+async def test_what_people_wrote_leaves_with_handling_and_the_offset_stays(
+    db: Database, clock: Clock
+) -> None:
+    await inbox.receive(db, BOT, [(7, {"text": "secret"}), (8, {"text": "secret"}), (9, {})])
+    await inbox.handled(db, *(await inbox.waiting(db, BOT))[:2])
+    assert b"secret" not in await dump(db)
+    clock.forward(days=2)
+    assert await inbox.sweep(db, clock()) == 2
+    assert [u.update_id for u in await inbox.waiting(db, BOT)] == [9]
+    await inbox.handled(db, *await inbox.waiting(db, BOT))
+    clock.forward(days=2)
+    assert await inbox.sweep(db, clock()) == 0
+    assert await inbox.offset(db, BOT) == 10
+
+
+async def dump(db: Database) -> bytes:
+    """Every value of the inbox."""
+    import sqlalchemy as sa
+
+    from foodcritic import tables
+
+    async with db.read() as session:
+        rows = await session.execute(sa.select(*tables.Update.__table__.c))
+        return str([tuple(row) for row in rows]).encode()

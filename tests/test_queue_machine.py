@@ -1,0 +1,214 @@
+"""The queue under any order of events: hypothesis plays users, workers, death and time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from foodcritic import db as database
+from foodcritic import queue
+from foodcritic.db import Database
+from foodcritic.errors import JobCancelled, LeaseLost, QueueFull
+from foodcritic.queue import Job, JobStatus
+from tests.conftest import Clock, new_job, settings_for
+
+Result = TypeVar("Result")
+PER_USER = 3
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Whatever happens: no job lost, none finished twice, users served in turn."""
+
+    template: Path
+
+    claims = Bundle("claims")
+    requests = Bundle("requests")
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.home = Path(tempfile.mkdtemp())
+        shutil.copy(self.template, self.home / "foodcritic.db")
+        self.clock = Clock()
+        configured = settings_for(self.home, queue_per_user=PER_USER, queue_total=8)
+        self.db: Database = self.run(database.connect(configured, now=self.clock))
+        #: key → id of every request taken in
+        self.taken: dict[str, int] = {}
+        #: how often each job's end was acknowledged to somebody
+        self.ended: Counter[int] = Counter()
+        #: the claim that owns each job, and until when
+        self.owner: dict[int, Job] = {}
+        self.number = 0
+        self.delivered: Counter[int] = Counter()
+
+    def run(self, doing: Coroutine[Any, Any, Result]) -> Result:
+        return self.loop.run_until_complete(doing)
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            self.drain()
+            self.run(self.db.close())
+            self.loop.close()
+            shutil.rmtree(self.home)
+
+    @rule(target=requests, user=st.integers(1, 3), again=st.booleans())
+    def ask(self, user: int, again: bool) -> Any:
+        if not again or not self.taken:
+            self.number += 1
+        key = f"{user}:{self.number}"
+        before = self.unfinished(user)
+        try:
+            job = self.run(queue.enqueue(self.db, new_job(key, user=user)))
+        except QueueFull as full:
+            scope = full.scope
+        else:
+            assert self.taken.setdefault(key, job.id) == job.id
+            return job.id
+        assert key not in self.taken
+        assert before == PER_USER if scope == "user" else self.unfinished() == 8
+        return multiple()
+
+    @rule(target=claims, worker=st.sampled_from(["w1", "w2"]))
+    def claim(self, worker: str) -> Any:
+        job = self.run(queue.claim(self.db, worker))
+        if job is None:
+            assert not self.jobs(JobStatus.TODO)
+            return multiple()
+        held = self.owner.get(job.id)
+        assert held is None or held.token != job.token
+        assert job.attempts <= queue.ATTEMPTS
+        # In turn: no user with a waiting job was passed over for a later round.
+        assert all(job.turn <= other.turn for other in self.jobs(JobStatus.TODO))
+        self.owner[job.id] = job
+        return job
+
+    @rule(job=claims, how=st.sampled_from(["draft", "renew"]))
+    def progress(self, job: Job, how: str) -> None:
+        step = queue.draft(self.db, job, "text") if how == "draft" else queue.renew(self.db, job)
+        with self.only_its_owner(job) as attempt:
+            self.run(step)
+            attempt.append(True)
+
+    @rule(job=consumes(claims), how=st.sampled_from(["finish", "fail", "retry", "release"]))
+    def let_go(self, job: Job, how: str) -> None:
+        step = {
+            "finish": lambda: queue.finish(self.db, job, answer="done"),
+            "fail": lambda: queue.fail(self.db, job, "engine"),
+            "retry": lambda: queue.fail(self.db, job, "engine", retry=True),
+            "release": lambda: queue.release(self.db, job),
+        }[how]()
+        with self.only_its_owner(job) as attempt:
+            after = self.run(step)
+            attempt.append(True)
+            del self.owner[job.id]
+            self.ended[job.id] += after.is_finished
+
+    @rule(job=consumes(claims))
+    def die(self, job: Job) -> None:
+        """The worker is killed: it says nothing."""
+
+    @rule(job_id=requests)
+    def cancel(self, job_id: int) -> None:
+        before = self.run(queue.get(self.db, job_id)).status
+        after = self.run(queue.cancel(self.db, job_id))
+        assert after == (JobStatus.CANCELLED if before == JobStatus.TODO else before)
+        self.ended[job_id] += before == JobStatus.TODO
+
+    @rule(seconds=st.sampled_from([1, 30, 61]))
+    def wait(self, seconds: int) -> None:
+        self.clock.forward(seconds=seconds)
+
+    @rule(courier=st.sampled_from(["c1", "c2"]))
+    def deliver(self, courier: str) -> None:
+        for job in self.run(queue.undelivered(self.db, "telegram", courier)):
+            assert job.is_finished
+            self.run(queue.delivered(self.db, job, courier))
+            self.delivered[job.id] += 1
+
+    @invariant()
+    def nothing_is_lost_or_done_twice(self) -> None:
+        if not hasattr(self, "db"):
+            return
+        for job_id in self.taken.values():
+            job = self.run(queue.get(self.db, job_id))
+            assert self.ended[job_id] <= 1
+            assert job.attempts <= queue.ATTEMPTS
+            assert (job.token is None) == (job.status != JobStatus.DOING) or job.is_finished
+            assert (job.finished is not None) == job.is_finished
+            assert self.delivered[job_id] == (job.delivered is not None)
+
+    @contextlib.contextmanager
+    def only_its_owner(self, job: Job) -> Any:
+        """The claim's current owner succeeds, or learns of the stop; anyone else is refused."""
+        mine = self.owner.get(job.id) is not None and self.owner[job.id].token == job.token
+        before = self.run(queue.get(self.db, job.id))
+        owned = mine and before.token == job.token and before.status == JobStatus.DOING
+        succeeded: list[bool] = []
+        try:
+            yield succeeded
+        except JobCancelled:
+            now = self.run(queue.get(self.db, job.id))
+            assert now.status == JobStatus.CANCELLED
+            if owned:
+                assert before.cancelling
+                self.ended[job.id] += 1
+                del self.owner[job.id]
+        except LeaseLost:
+            assert not owned
+        else:
+            assert owned
+
+    def jobs(self, status: JobStatus) -> list[Job]:
+        found = [self.run(queue.get(self.db, job_id)) for job_id in self.taken.values()]
+        return [job for job in found if job.status == status]
+
+    def unfinished(self, user: int | None = None) -> int:
+        active = self.jobs(JobStatus.TODO) + self.jobs(JobStatus.DOING)
+        return sum(user in (None, job.user_id) for job in active)
+
+    def drain(self) -> None:
+        """One live worker and one courier are enough: everything ends and everybody hears of it."""
+        if not hasattr(self, "db"):
+            return
+        self.clock.forward(seconds=120)
+        while (job := self.run(queue.claim(self.db, "last"))) is not None:
+            self.run(queue.finish(self.db, job, answer="done"))
+        self.deliver("last")
+        for job_id in self.taken.values():
+            job = self.run(queue.get(self.db, job_id))
+            assert job.is_finished
+            assert self.delivered[job_id] == 1
+
+
+def test_no_order_of_events_loses_or_repeats_a_job(tmp_path: Path) -> None:
+    asyncio.run(database.migrate(settings_for(tmp_path)))
+    template = tmp_path / "foodcritic.db"
+    machine = type("Machine", (QueueMachine,), {"template": template})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

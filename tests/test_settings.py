@@ -1,0 +1,73 @@
+"""Settings: documented, checked, and silent about secrets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from foodcritic import settings
+from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
+from tests.conftest import settings_for
+
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
+
+
+def test_the_example_lists_every_setting_with_a_comment_and_its_default(tmp_path: Path) -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    values = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]", line))
+    assert set(values) == {settings.variable(field) for field in Settings.model_fields}
+    for number, line in enumerate(lines):
+        if re.match(r"[A-Z]", line):
+            assert lines[number - 1].startswith("#") or re.match(r"[A-Z]", lines[number - 1])
+    defaults = Settings(_env_file=None).model_dump(exclude={"home"})  # type: ignore[call-arg]
+    assert Settings(_env_file=EXAMPLE).model_dump(exclude={"home"}) == defaults  # type: ignore[call-arg]
+    assert Path(values["FOODCRITIC_HOME"]) == Settings.model_fields["home"].default
+
+
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOODCRITIC_ADMINS", "1, 22")
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:secret")
+    monkeypatch.setenv("FOODCRITIC_TRUSTED_MODELS", "a/b,c/d")
+    read = settings.load(_env_file=None)
+    assert (read.admins, read.trusted_models) == ((1, 22), ("a/b", "c/d"))
+    assert read.telegram_bot_token is not None
+    assert read.telegram_bot_token.get_secret_value() == "1:secret"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FOODCRITIC_WEB_PORT", "http"),
+        ("FOODCRITIC_ADMINS", "me"),
+        ("FOODCRITIC_DATABASE_URL", "mysql://u:hush@h/d"),
+        ("FOODCRITIC_TRAIN_AT", "25:00"),
+        ("FOODCRITIC_ENGINE", "magic"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_a_remedy_and_its_secret_is_not(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=rf"{variable}: .*\.env\.example") as refused:
+        settings.load(_env_file=None)
+    assert "hush" not in str(refused.value)
+
+
+def test_database_addresses_get_their_driver(tmp_path: Path) -> None:
+    assert settings_for(tmp_path).database == f"sqlite+aiosqlite:///{tmp_path}/foodcritic.db"
+    url = settings_for(tmp_path, database_url="postgres://u:p@h/d").database
+    assert url == "postgresql+asyncpg://u:p@h/d"
+
+
+def test_secrets_never_print(tmp_path: Path) -> None:
+    secret = settings_for(
+        tmp_path,
+        telegram_bot_token="123456:hush",
+        web_password="hush-hush",
+        database_url="postgresql://u:hush@h/d",
+    )
+    assert "hush" not in repr(secret)
+    assert "hush" not in secret.model_dump_json()
