@@ -17,7 +17,7 @@ from PIL import Image
 from foodcritic import critique, prompts
 from foodcritic.dishes import DISHES, Lang
 from foodcritic.prompts import Hint
-from training.nano import answers, dialogues, packs, pictures
+from training.nano import answers, choices, dialogues, packs, pictures, records
 from training.nano.answers import Subject
 from training.nano.strangers import stranger
 
@@ -109,8 +109,8 @@ def test_an_unknown_dish_in_a_pack_is_refused(tmp_path: Path) -> None:
 
 def hinted(seed: int) -> tuple[Subject, Lang, random.Random]:
     rng = random.Random(seed)
-    photo = dialogues.Photo(id="1", dish=DISHES["ramen"], split="train", data=b"")
-    return dialogues._subject(photo, None, rng), rng.choice(LANGS), rng
+    photo = records.Photo(id="1", dish=DISHES["ramen"], split="train", data=b"")
+    return records._subject(photo, None, rng), rng.choice(LANGS), rng
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -160,7 +160,7 @@ def test_allergens_are_never_ruled_out(seed: int) -> None:
 def test_a_choice_has_one_right_option_and_its_letter_comes_first(seed: int) -> None:
     rng = random.Random(seed)
     dish, lang = rng.choice(list(DISHES.values())), rng.choice(LANGS)
-    _, options, answer = answers.multiple_choice(Subject(dish=dish), lang, rng)
+    _, options, answer = choices.multiple_choice(Subject(dish=dish), lang, rng)
     assert len(set(options)) == 4
     assert answer[0] == "("
     assert answer[1] in "ABCD"
@@ -178,7 +178,7 @@ def test_a_choice_has_one_right_option_and_its_letter_comes_first(seed: int) -> 
 def test_letters_are_evenly_right() -> None:
     rng = random.Random(0)
     letters = Counter(
-        answers.multiple_choice(Subject(dish=DISHES["ramen"]), "en", rng)[2][1] for _ in range(800)
+        choices.multiple_choice(Subject(dish=DISHES["ramen"]), "en", rng)[2][1] for _ in range(800)
     )
     assert min(letters.values()) > 150
 
@@ -194,11 +194,11 @@ def test_captions_are_three_short_lines() -> None:
 
 
 def test_a_teacher_bends_half_of_the_names() -> None:
-    photo = dialogues.Photo(
+    photo = records.Photo(
         id="1", dish=DISHES["ramen"], split="train", data=b"", guesses=(("pho", 1.0),)
     )
     rng = random.Random(0)
-    seen = Counter(dialogues._seen(photo, rng, 0.5).key for _ in range(1000))
+    seen = Counter(records._seen(photo, rng, 0.5).key for _ in range(1000))
     assert set(seen) == {"ramen", "pho"}
     assert 400 < seen["pho"] < 600
 
@@ -255,7 +255,7 @@ def test_pictures_without_food_are_many_and_small() -> None:
 def test_pictures_without_food_are_never_named() -> None:
     rng = random.Random(0)
     for _ in range(50):
-        for record in dialogues.no_food_records("x.jpg", rng):
+        for record in records.of_no_food("x.jpg", rng):
             question, answer = (turn["value"] for turn in record["conversations"])
             naming = [lang for lang in LANGS if question.endswith(prompts.naming(lang))]
             if naming:

@@ -12,7 +12,7 @@ from foodcritic.dishes import Dish, Lang
 from foodcritic.prompts import Hint, MemeStyle, Tone
 from training.nano import phrases
 from training.nano.phrases import Phrases
-from training.nano.topics import CHOICES, TOPICS
+from training.nano.topics import TOPICS
 
 Slots = dict[str, str]
 
@@ -100,12 +100,12 @@ def review(subject: Subject, lang: Lang, tone: Tone, rng: random.Random) -> str:
     slots = facts(subject.dish, lang, rng)
     doubt = _doubt(subject, lang, rng)
     light = _pick(phrases.LIGHT[subject.light], lang, rng) if subject.light else ""
-    look = _say(phrases.LOOKS, lang, slots, rng)
-    taste = _say(phrases.TASTE, lang, slots, rng)
-    merit = _say(phrases.PRAISE, lang, slots, rng)
-    fault = _say(phrases.FAULT[tone], lang, slots, rng)
-    advice = _say(rng.choice((phrases.ADVICE, phrases.ADVICE, phrases.PAIRING)), lang, slots, rng)
-    numbers = _say(phrases.NUMBERS, lang, slots, rng)
+    look = say(phrases.LOOKS, lang, slots, rng)
+    taste = say(phrases.TASTE, lang, slots, rng)
+    merit = say(phrases.PRAISE, lang, slots, rng)
+    fault = say(phrases.FAULT[tone], lang, slots, rng)
+    advice = say(rng.choice((phrases.ADVICE, phrases.ADVICE, phrases.PAIRING)), lang, slots, rng)
+    numbers = say(phrases.NUMBERS, lang, slots, rng)
     verdict = _pick(next(v for s, v in phrases.VERDICT.items() if score >= s), lang, rng)
     # Doubt and light take room: the rest gives way, so that an answer stays near 200 tokens.
     if doubt:
@@ -135,12 +135,12 @@ def reply(subject: Subject, topic: str, lang: Lang, rng: random.Random) -> tuple
     """A question on a topic, and its answer."""
     dish = subject.dish
     slots = facts(dish, lang, rng) if dish else {"allergen": "花生" if lang == "zh" else "peanut"}
-    asked = _vary(_say(TOPICS[topic].asked, lang, slots, rng), subject, lang, rng)
+    asked = _vary(say(TOPICS[topic].asked, lang, slots, rng), subject, lang, rng)
     if not subject.candidates:
         return asked, rng.choice(phrases.NO_DISH[lang])
     if dish is None:
         return asked, _strange(subject, lang, rng).replace("\n\n", " " if lang == "en" else "")
-    answer = _capital(_say(TOPICS[topic].answered, lang, slots, rng))
+    answer = _capital(say(TOPICS[topic].answered, lang, slots, rng))
     return asked, _run((_doubt(subject, lang, rng), answer), lang)
 
 
@@ -158,32 +158,6 @@ def captions(subject: Subject, style: MemeStyle, lang: Lang, rng: random.Random)
     return "\n".join(_capital(line) for line in lines)
 
 
-def multiple_choice(
-    subject: Subject, lang: Lang, rng: random.Random, *, pictured: bool = True
-) -> tuple[str, tuple[str, ...], str]:
-    """A question, its four options and the answer; about the dish by name when not `pictured`."""
-    dish = subject.dish
-    if dish is None:
-        return _guess(subject, lang, rng)
-    kind = rng.choices(list(CHOICES), [topic.weight for topic in CHOICES.values()])[0]
-    if kind == "name" and not pictured:
-        kind = "cuisine"
-    asked = rng.choice(CHOICES[kind].asked[lang])
-    slots = facts(dish, lang, rng)
-    if not pictured:
-        asked = f"{slots['name']}：{asked}" if lang == "zh" else f"{slots['name']}: {asked}"
-        for pointing in ("图片中的食物", "图片中食物", "图中的菜", "这道菜"):
-            asked = asked.replace(pointing, "它")
-        asked = asked.replace(" in the picture", "")
-    right, wrong = _options(dish, kind, asked, lang, rng)
-    letters = rng.sample(range(4), 4)
-    options = [""] * 4
-    for place, option in zip(letters, (right, *wrong), strict=True):
-        options[place] = option
-    reason = _say(CHOICES[kind].answered, lang, slots, rng)
-    return asked, tuple(options), f"({'ABCD'[letters[0]]}) {reason}"
-
-
 def sideways(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, str]:
     """A greeting or something that is not about food, and the way back to the table."""
     greeted = rng.random() < 0.25
@@ -191,7 +165,7 @@ def sideways(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, str
     if not subject.candidates:
         return asked, _pick(phrases.GREETING_PLAIN if greeted else phrases.REFUSAL_PLAIN, lang, rng)
     known = {"name": subject.name(lang)}
-    return asked, _say(phrases.GREETING if greeted else phrases.REFUSAL, lang, known, rng)
+    return asked, say(phrases.GREETING if greeted else phrases.REFUSAL, lang, known, rng)
 
 
 def corrected(name: str, lang: Lang, rng: random.Random) -> tuple[str, str]:
@@ -223,14 +197,14 @@ def _score(subject: Subject, tone: Tone) -> int:
 def _strange(subject: Subject, lang: Lang, rng: random.Random) -> str:
     first, second = rng.sample(phrases.STRANGER_PRAISE[lang], 2)
     slots = {"p1": first, "p2": second, "f1": rng.choice(phrases.STRANGER_FAULT[lang])}
-    return _run((_doubt(subject, lang, rng), _say(phrases.STRANGER, lang, slots, rng)), lang)
+    return _run((_doubt(subject, lang, rng), say(phrases.STRANGER, lang, slots, rng)), lang)
 
 
 def _doubt(subject: Subject, lang: Lang, rng: random.Random) -> str:
     """Why the answer is not simply certain: a person's word, or several likely dishes."""
     slots = {"name": subject.name(lang)}
     if subject.hint is not None and subject.hint.evidence:
-        return _say(phrases.EVIDENCE, lang, slots, rng)
+        return say(phrases.EVIDENCE, lang, slots, rng)
     if not subject.others:
         return ""
     *head, last = [candidate.name(lang) for candidate in subject.candidates]
@@ -240,48 +214,7 @@ def _doubt(subject: Subject, lang: Lang, rng: random.Random) -> str:
         slots["each"] = f"{before}和{last}"
     else:
         slots |= {"whether": f"{before} or {last}", "each": f"{before} and {last}"}
-    return _say(phrases.UNSURE, lang, slots, rng)
-
-
-def _options(
-    dish: Dish, kind: str, asked: str, lang: Lang, rng: random.Random
-) -> tuple[str, tuple[str, str, str]]:
-    """The right option and three wrong ones."""
-    everyone = rng.sample(list(dishes.DISHES.values()), len(dishes.DISHES))
-    own = dish.items("ingredients", lang)
-    if kind == "ingredient":
-        right = own[0] if "主要" in asked or "main" in asked else rng.choice(own)
-        pool = [other.items("ingredients", lang)[0] for other in everyone]
-        wrong = [item for item in pool if not _alike(item, own, lang)]
-    elif kind == "not_ingredient":
-        foreign = [other.items("ingredients", lang)[0] for other in everyone]
-        right = next(item for item in foreign if not _alike(item, own, lang))
-        wrong = rng.sample(own, 3)
-    else:
-        right = dish.text(kind, lang)
-        wrong = [other.text(kind, lang) for other in everyone]
-        if kind == "cuisine" and dish.cuisine_en != "Chinese" and rng.random() < 0.4:
-            wrong = rng.sample(_CUISINES[lang], len(_CUISINES[lang]))
-    distinct = [option for option in dict.fromkeys(wrong) if option != right][:3]
-    return right, (distinct[0], distinct[1], distinct[2])
-
-
-def _alike(item: str, own: Sequence[str], lang: Lang) -> bool:
-    """Whether an ingredient may be one of a dish's own: they share a word or a character."""
-    if lang == "en":
-        words = {word.rstrip("s") for mine in own for word in mine.split()}
-        return any(word.rstrip("s") in words for word in item.split())
-    return any(char in mine for mine in own for char in item)
-
-
-def _guess(subject: Subject, lang: Lang, rng: random.Random) -> tuple[str, tuple[str, ...], str]:
-    """A question that nano cannot know the answer of: it says so, after a letter."""
-    asked = rng.choice(CHOICES[rng.choice(("cuisine", "taste", "region"))].asked[lang])
-    options = tuple(rng.sample(_CUISINES[lang], 4))
-    letter = rng.choice("ABCD")
-    if lang == "zh":
-        return asked, options, f"({letter}) 我不确定，凭直觉选它。"
-    return asked, options, f"({letter}) I am not sure: this is a guess."
+    return say(phrases.UNSURE, lang, slots, rng)
 
 
 def _vary(asked: str, subject: Subject, lang: Lang, rng: random.Random) -> str:
@@ -305,7 +238,7 @@ def _pick(choices: Phrases, lang: Lang, rng: random.Random) -> str:
     return rng.choice(choices[lang])
 
 
-def _say(choices: Phrases, lang: Lang, slots: Slots, rng: random.Random) -> str:
+def say(choices: Phrases, lang: Lang, slots: Slots, rng: random.Random) -> str:
     return _pick(choices, lang, rng).format_map(slots)
 
 
@@ -333,35 +266,4 @@ _OPENINGS: dict[Lang, tuple[str, ...]] = {
 _ENDINGS: dict[Lang, tuple[str, ...]] = {
     "zh": ("", "？", "呢？", "啊", "？谢谢", "？？", "呀？"),
     "en": ("", "?", "??", " please", "? Thanks", " then?"),
-}
-# Wrong answers about cuisine, as FoodieQA words them.
-_CUISINES: dict[Lang, tuple[str, ...]] = {
-    "zh": (
-        "川菜",
-        "粤菜",
-        "鲁菜",
-        "苏菜",
-        "浙菜",
-        "闽菜",
-        "湘菜",
-        "徽菜",
-        "东北菜",
-        "新疆菜",
-        "云南菜",
-        "贵州菜",
-    ),
-    "en": (
-        "Sichuan",
-        "Cantonese",
-        "Shandong",
-        "Jiangsu",
-        "Zhejiang",
-        "Fujian",
-        "Hunan",
-        "Anhui",
-        "Northeastern Chinese",
-        "Xinjiang",
-        "Yunnan",
-        "Guizhou",
-    ),
 }
