@@ -1,0 +1,204 @@
+"""The worker: claims jobs, streams their drafts, finishes them.
+
+```
+ claim ─▶ request (photos, history) ─▶ critic ─▶ draft, draft, … ─▶ finish
+                                         │ stop pressed             │ fail (code), or try again
+                                         └─▶ the engine stops       └─▶ release, when we must go
+```
+
+Each job runs beside a watch that renews its lease and hears its user's stop at once. What goes
+wrong with one job ends that job alone.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any, Final, cast, get_args
+
+import structlog
+
+from engine import Engine, Generation, PromptTooLong, critic
+from engine.critic import Answer, Request
+from foodcritic import dialogue, logs, prompts, queue, wake
+from foodcritic.db import Database
+from foodcritic.dishes import Lang
+from foodcritic.errors import EngineError, JobCancelled, LeaseLost, ModelError, PhotoError
+from foodcritic.queue import Job, JobKind
+from foodcritic.settings import Settings
+
+#: Jobs at a time, unless set otherwise.
+CONCURRENCY: Final = 4
+#: Seconds between two drafts of one job.
+DRAFT_EVERY: Final = 0.1
+#: Seconds between two renewals of a lease while there is nothing to show.
+RENEW_EVERY: Final = queue.LEASE.total_seconds() / 4
+#: Seconds that a stopping worker gives its jobs to finish; then they are given back.
+GRACE: Final = 8.0
+#: Seconds to wait when the database cannot be reached.
+BACKOFF: Final = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run(db: Database, engine: Engine, settings: Settings, stop: asyncio.Event) -> None:
+    """Answer jobs until `stop` is set; those begun are finished, or given back within 10 s."""
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    slots = settings.concurrency or CONCURRENCY
+    running: set[asyncio.Task[None]] = set()
+    log.info("worker.started", worker=worker, model=engine.model, slots=slots)
+    async with wake.listen(db, "jobs") as bell:
+        while not stop.is_set():
+            running = {task for task in running if not task.done()}
+            if len(running) == slots:
+                done = asyncio.FIRST_COMPLETED
+                await asyncio.wait(running, timeout=wake.POLL, return_when=done)
+                continue
+            job = await _claim(db, worker)
+            if job is None:
+                await bell.wait()
+            else:
+                running.add(asyncio.create_task(work(db, engine, settings, job)))
+    if running:
+        _, late = await asyncio.wait(running, timeout=GRACE)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    log.info("worker.stopped", worker=worker)
+
+
+async def work(db: Database, engine: Engine, settings: Settings, job: Job) -> None:
+    """Answer one claimed job, whatever happens; cancelling the task gives it back."""
+    try:
+        answer = critic.answer(engine, await request(db, job), generation(settings, job))
+        await _write(db, job, answer)
+        job = await queue.finish(
+            db,
+            job,
+            answer=answer.text,
+            critique=answer.critique.to_json(),
+            model=engine.model,
+            timings=_timings(answer),
+        )
+        log.info("job.finished", **logs.timings(job))
+    except JobCancelled:
+        log.info("job.cancelled", job=job.id)
+    except LeaseLost as error:
+        log.warning("job.lost", job=job.id, reason=str(error))
+    except asyncio.CancelledError:
+        await _settle(job, queue.release(db, job))
+        raise
+    except PhotoError as error:
+        await _settle(job, queue.fail(db, job, error.code), error)
+    except PromptTooLong as error:
+        await _settle(job, queue.fail(db, job, "too_long"), error)
+    except (EngineError, ModelError) as error:
+        await _settle(job, queue.fail(db, job, "engine", retry=True), error)
+    except Exception as error:
+        log.exception("job.crashed", job=job.id)
+        await _settle(job, queue.fail(db, job, "internal", retry=True), error)
+
+
+async def request(db: Database, job: Job) -> Request:
+    """What the job asks, with its dialogue's photos and history."""
+    photos, history = job.photos, await dialogue.history(db, job)
+    if not photos and job.dialogue_id is not None:
+        photos = await dialogue.last_photos(db, job.dialogue_id)
+    elif photos:
+        history = ()  # a photo starts over
+    return Request(
+        kind=job.kind.value,
+        lang=cast(Lang, job.lang if job.lang in get_args(Lang) else "en"),
+        question=job.question,
+        photos=tuple(photo.path for photo in photos),
+        history=() if job.kind is JobKind.MEME else history,
+        evidence=job.params.get("evidence"),
+        options=tuple(job.params.get("options", ())),
+        tone=_one_of(prompts.TONES, job.params, "tone", "frank"),
+        style=_one_of(prompts.MEME_STYLES, job.params, "style", "top_bottom"),
+    )
+
+
+def generation(settings: Settings, job: Job) -> Generation:
+    """How to sample: the job's own wish (temperature, top_p), else the settings."""
+    temperature = float(job.params.get("temperature", settings.temperature))
+    return Generation(
+        max_new_tokens=settings.max_new_tokens,
+        temperature=temperature or 1.0,
+        top_p=float(job.params.get("top_p", settings.top_p)) or 0.01,
+        top_k=settings.top_k,
+        greedy=temperature == 0,
+        seed=job.params.get("seed"),
+    )
+
+
+async def _claim(db: Database, worker: str) -> Job | None:
+    try:
+        return await queue.claim(db, worker)
+    except Exception:  # the database is away: nothing is lost, look again
+        log.exception("worker.claim_failed")
+        await asyncio.sleep(BACKOFF)
+        return None
+
+
+async def _write(db: Database, job: Job, answer: Answer) -> None:
+    """Stream the answer into drafts; raises what the engine, or the watch, raises."""
+    writing = asyncio.create_task(_stream(db, job, answer))
+    watching = asyncio.create_task(_watch(db, job))
+    try:
+        done, _ = await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (writing, watching):
+            task.cancel()
+        await asyncio.gather(writing, watching, return_exceptions=True)
+
+
+async def _stream(db: Database, job: Job, answer: Answer) -> None:
+    shown = 0.0
+    async with aclosing(answer.write()) as pieces:
+        async for _ in pieces:
+            if time.monotonic() - shown >= DRAFT_EVERY:
+                await queue.draft(db, job, answer.text)
+                shown = time.monotonic()
+
+
+async def _watch(db: Database, job: Job) -> None:
+    """Renew the lease; ends only by raising: the user's stop, or the loss of the lease."""
+    async with wake.listen(db, f"stop:{job.id}") as bell:
+        renewed = time.monotonic()
+        while True:
+            if await bell.wait(RENEW_EVERY) or time.monotonic() - renewed >= RENEW_EVERY:
+                await queue.renew(db, job)
+                renewed = time.monotonic()
+
+
+async def _settle(job: Job, ending: Any, error: Exception | None = None) -> None:
+    """Write how a job ended; if even that fails, its lease will run out."""
+    try:
+        ended: Job = await asyncio.shield(ending)
+        if error is None:
+            log.info("job.released", job=job.id)
+        else:
+            log.warning("job.failed", reason=str(error)[:200], **logs.timings(ended))
+    except (JobCancelled, LeaseLost) as late:
+        log.info("job.ended_elsewhere", job=job.id, reason=str(late))
+    except Exception:
+        log.exception("job.unsettled", job=job.id)
+
+
+def _timings(answer: Answer) -> dict[str, Any]:
+    """Seconds and tokens a second, as `logs.timings` prints them."""
+    first, rate = answer.seconds_to_first_token, answer.tokens_per_second
+    return {
+        "seconds_to_first_token": first if first is None else round(first, 4),
+        "tokens_per_second": rate if rate is None else round(rate, 1),
+    }
+
+
+def _one_of(allowed: tuple[Any, ...], params: Mapping[str, Any], name: str, default: str) -> Any:
+    return params[name] if params.get(name) in allowed else default

@@ -1,0 +1,207 @@
+"""The worker, on the real queue and a real (random) model, or an engine whose answers we script."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from engine import Generation, Message, openvino, worker
+from foodcritic import dialogue, photos, queue
+from foodcritic.db import Database
+from foodcritic.errors import EngineError, PhotoError
+from foodcritic.queue import Job, JobStatus, NewJob
+from tests import checkpoints
+
+
+@dataclass
+class Scripted:
+    """An engine that says what a test tells it to, and remembers what it was asked."""
+
+    pieces: Sequence[str] = ("**Ramen** (日式拉面) · Japanese", " · 8/10", "\n\nGood.")
+    names: tuple[tuple[str, float], ...] = (("Ramen", 0.8), ("Pho", 0.1))
+    error: Exception | None = None
+    pause: float = 0.0
+    asked: list[Sequence[Message]] = field(default_factory=list)
+    closed: int = 0
+    model: str = "scripted"
+    context: int = 2048
+    photos_per_question: int = 1
+    photo_tokens: int = 64
+    unsure_below: float = 0.4
+
+    async def stream(
+        self, messages: Sequence[Message], generation: Generation
+    ) -> AsyncGenerator[str, None]:
+        self.asked.append(messages)
+        try:
+            for piece in self.pieces:
+                await asyncio.sleep(self.pause)
+                yield piece
+            if self.error:
+                raise self.error
+        finally:
+            self.closed += 1
+
+    async def candidates(
+        self, messages: Sequence[Message], count: int = 3
+    ) -> tuple[tuple[str, float], ...]:
+        return self.names
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    async def embed(self, photo: object) -> None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+def photo(db: Database, colour: str = "red") -> photos.Photo:
+    import io
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(file, "PNG")
+    return photos.store(db.settings.media, file.getvalue())
+
+
+async def ask(db: Database, key: str = "a", **values: object) -> Job:
+    new: dict[str, object] = {"channel": "shell", "chat_id": 1, "user_id": 1, "lang": "en"}
+    return await queue.enqueue(db, NewJob(key=key, **{**new, **values}))  # type: ignore[arg-type]
+
+
+async def until(db: Database, job: Job, done: Callable[[Job], bool], seconds: float = 20) -> Job:
+    async with asyncio.timeout(seconds):
+        while not done(now := await queue.get(db, job.id)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return now
+
+
+class Running:
+    """A worker in the background."""
+
+    def __init__(self, db: Database, engine: object) -> None:
+        self.stop = asyncio.Event()
+        self._task = asyncio.create_task(
+            worker.run(db, engine, db.settings, self.stop)  # type: ignore[arg-type]
+        )
+
+    async def __aenter__(self) -> "Running":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        async with asyncio.timeout(15):
+            await self._task
+
+
+async def test_a_job_is_answered_with_a_critique_its_model_and_its_timings(db: Database) -> None:
+    """The row holds all that a front end shows."""
+    engine = Scripted(pause=0.01)
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, engine):
+        job = await until(db, job, lambda j: j.is_finished)
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.answer == "**Ramen** (日式拉面) · Japanese · 8/10\n\nGood."
+    assert job.critique is not None
+    assert (job.critique["dish_zh"], job.critique["score"]) == ("日式拉面", 8)
+    assert [c["probability"] for c in job.critique["candidates"]] == [0.8, 0.1]
+    assert job.model == "scripted"
+    assert job.timings["seconds_to_first_token"] > 0
+    assert job.timings["tokens_per_second"] > 0
+
+
+async def test_a_real_model_answers_a_queued_job(db: Database, tmp_path: Path) -> None:
+    """From the row to the row, through the real engine."""
+    engine = openvino.load(checkpoints.write(tmp_path / "model"), tmp_path / "models")
+    job = await ask(db, photos=(photo(db),), params={"temperature": 0})
+    async with Running(db, engine):
+        job = await until(db, job, lambda j: j.is_finished)
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.answer
+    await engine.close()
+
+
+async def test_a_stop_while_writing_stops_the_engine_and_keeps_the_text(db: Database) -> None:
+    """The text that was shown stays the answer."""
+    engine = Scripted(pieces=["word "] * 1000, pause=0.02)
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, engine):
+        job = await until(db, job, lambda j: "word" in j.draft)
+        await queue.cancel(db, job.id)
+        job = await until(db, job, lambda j: j.is_finished, seconds=2)
+        async with asyncio.timeout(2):
+            while not engine.closed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert job.status is JobStatus.CANCELLED
+    assert (job.answer or "").startswith("word ")
+
+
+async def test_a_stop_before_the_first_word_is_heard_at_once(db: Database) -> None:
+    """While the model still reads, there is no draft that could notice."""
+    engine = Scripted(pause=60)
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, engine):
+        await until(db, job, lambda j: j.status is JobStatus.DOING)
+        await asyncio.sleep(0.1)
+        await queue.cancel(db, job.id)
+        job = await until(db, job, lambda j: j.is_finished, seconds=2)
+    assert job.status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "attempts"),
+    [
+        (EngineError("out of memory"), "engine", queue.ATTEMPTS),
+        (PhotoError("truncated"), "truncated", 1),
+        (ValueError("a bug"), "internal", queue.ATTEMPTS),
+    ],
+)
+async def test_what_fails_is_tried_again_if_that_can_help(
+    db: Database, error: Exception, code: str, attempts: int
+) -> None:
+    """A broken photo stays broken; an engine may recover."""
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, Scripted(pieces=[], error=error)):
+        job = await until(db, job, lambda j: j.is_finished)
+    assert (job.status, job.error, job.attempts) == (JobStatus.FAILED, code, attempts)
+
+
+async def test_a_stopping_worker_gives_back_what_it_cannot_finish(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next worker begins it afresh, and no attempt is spent."""
+    monkeypatch.setattr(worker, "GRACE", 0.1)
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, Scripted(pause=60)):
+        await until(db, job, lambda j: j.status is JobStatus.DOING)
+    job = await queue.get(db, job.id)
+    assert (job.status, job.attempts) == (JobStatus.TODO, 0)
+
+
+async def test_a_follow_up_sees_the_photo_and_what_was_said(db: Database) -> None:
+    """Its own message has no photo: the dialogue's is shown again, at its beginning."""
+    engine = Scripted()
+    place = dialogue.Place(channel="shell", chat_id=1, user_id=1)
+    session = await dialogue.start(db, place)
+    first = await ask(db, "a", photos=(photo(db),), dialogue_id=session)
+    then = await ask(db, "b", kind=queue.JobKind.QUESTION, question="Spicy?", dialogue_id=session)
+    async with Running(db, engine):
+        await until(db, then, lambda j: j.is_finished)
+    messages = engine.asked[-1]
+    assert [m.role for m in messages] == ["user", "assistant", "user"]
+    assert messages[0].images == (first.photos[0].path,)
+    assert messages[1].text.startswith("**Ramen**")
+    assert "Spicy?" in messages[2].text
+
+
+async def test_several_jobs_run_at_once(db: Database) -> None:
+    """One slow answer does not hold up the others."""
+    jobs = [await ask(db, str(i), user_id=i, photos=(photo(db),)) for i in range(4)]
+    started = asyncio.get_running_loop().time()
+    async with Running(db, Scripted(pause=0.3)):
+        for job in jobs:
+            await until(db, job, lambda j: j.is_finished)
+    assert asyncio.get_running_loop().time() - started < 2 * 4 * 0.9
