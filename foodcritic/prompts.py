@@ -200,11 +200,11 @@ def meme(lang: Lang, style: MemeStyle = "top_bottom", hint: Hint | None = None) 
 
 
 # Special tokens of InternVL2's language models, LMDeploy and OpenVINO GenAI, in folded text.
-_TOKEN_END = re.compile(
-    r"(?:<\|[^<>]{0,60}\|>"
+_TOKEN = re.compile(
+    r"<\|[^>]{0,60}\|>"
     r"|</?(?:img|image|img_context|image_token|video|audio|s|unk|pad|bos|eos|quad|ref|box"
     r"|ov_genai_[^<>]{0,60})/?>"
-    r"|\[unused_token_\d{1,6}\])\Z"
+    r"|\[unused_token_\d{1,6}\]"
 )
 _LONGEST_TOKEN = 80
 _KEPT_CONTROLS = "\n\t"
@@ -244,10 +244,9 @@ def _drop_token(kept: list[tuple[str, str]]) -> None:
         start -= 1
         length += len(kept[start][1])
     tail = "".join(folded for _, folded in kept[start:])
-    match = _TOKEN_END.search(tail)
-    if match is None:
-        return
-    surplus = len(tail) - match.start()
+    # The shortest token that ends here: ordinary text before it stays.
+    starts = (at for at in range(len(tail) - 1, -1, -1) if tail[at] in "<[")
+    surplus = next((len(tail) - at for at in starts if _TOKEN.fullmatch(tail, at)), 0)
     while surplus > 0:
         surplus -= len(kept.pop()[1])
 
