@@ -19,6 +19,7 @@ A `Database` belongs to the event loop it was opened in.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ from foodcritic.settings import Settings
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
+#: Alembic keeps its context in globals: one thread at a time
+_ALEMBIC = threading.Lock()
 
 
 def utcnow() -> datetime:
@@ -140,17 +143,19 @@ async def connected(settings: Settings) -> AsyncIterator[Database]:
 async def migrate(settings: Settings) -> None:
     """Upgrade to the newest schema; safe to call from several processes at once."""
     _folder_of(sa.make_url(settings.database))
-    await asyncio.to_thread(_upgrade, settings.database)
+    await asyncio.to_thread(alembic, settings.database, "upgrade", "head")
 
 
-def _upgrade(url: str) -> None:
-    from alembic import command
+def alembic(url: str, command: str, *arguments: str) -> None:
+    """Run an Alembic command, e.g. ``upgrade head``, on a database by its address."""
+    import alembic.command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        getattr(alembic.command, command)(config, *arguments)
 
 
 def _folder_of(url: sa.URL) -> None:

@@ -35,7 +35,7 @@ SECRET: Final = frozenset(
     {"api_key", "authorization", "database_url", "password", "secret", "token", "webhook_secret"}
 )
 # What a bot token looks like, in case one that is not ours turns up in an address.
-_TOKEN = re.compile(r"\b\d{5,12}:[A-Za-z0-9_-]{30,}")
+_TOKEN = re.compile(r"(?<!\d)\d{5,12}:[A-Za-z0-9_-]{30,}")
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(@)")
 
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import os
 import secrets
@@ -102,6 +101,8 @@ class Hub:
         self._line: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._sender: socket.socket | None = None
+        #: what processes with a full inbox have still to be told
+        self._late: dict[str, dict[str, None]] = {}
         self._folder: Path | None = None
 
     @asynccontextmanager
@@ -125,8 +126,7 @@ class Hub:
         topics = tuple(topics)
         self._ring_here(topics)
         if topics and self._url is None:
-            for start in range(0, len(topics), 32):
-                self._send("\n".join(topics[start : start + 32]).encode()[:PAYLOAD])
+            self._send(topics)
 
     async def publish(self, session: AsyncSession, topics: Iterable[str]) -> None:
         """NOTIFY inside the caller's transaction: PostgreSQL delivers it on commit."""
@@ -194,30 +194,45 @@ class Hub:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def _send(self, payload: bytes, *, tries: int = RETRIES, only: str | None = None) -> None:
+    def _send(self, topics: tuple[str, ...]) -> None:
+        """Tell every listening process; a full inbox is tried again later, once for all."""
         try:
             folder = self._sockets(create=False)
-            names = [only] if only else os.listdir(folder)  # noqa: PTH208 - per commit: the fast one
+            names = os.listdir(folder)  # noqa: PTH208 - with every commit: the fast one
         except OSError:
             return  # nobody has listened yet
         own = self._inbox.path.name if self._inbox else None
         for name in names:
-            if name == own:
-                continue
-            try:
-                if self._sender is None:
-                    self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                    self._sender.setblocking(False)
-                self._sender.sendto(payload, str(folder / name))
-            except BlockingIOError:  # its inbox is full: it is awake, but perhaps not for this
-                if tries:
-                    again = functools.partial(self._send, payload, tries=tries - 1, only=name)
-                    asyncio.get_running_loop().call_later(RETRY, again)
-            except ConnectionRefusedError:  # its process died: sweep up after it
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink()
-            except OSError:
-                continue  # gone between listing and sending, or not a socket
+            if name in self._late:
+                self._late[name].update(dict.fromkeys(topics))
+            elif name != own and not self._deliver(folder / name, topics):
+                self._late[name] = dict.fromkeys(topics)
+                self._try_later(folder / name, RETRIES)
+
+    def _deliver(self, inbox: Path, topics: Iterable[str]) -> bool:
+        """Whether the process is told, or past telling; False: its inbox is full."""
+        try:
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._sender.setblocking(False)
+            self._sender.sendto("\n".join(topics).encode()[:PAYLOAD], str(inbox))
+        except BlockingIOError:
+            return False
+        except ConnectionRefusedError:  # its process died: sweep up after it
+            with contextlib.suppress(OSError):
+                inbox.unlink()
+        except OSError:
+            pass  # gone between listing and sending, or not a socket
+        return True
+
+    def _try_later(self, inbox: Path, tries: int) -> None:
+        def again() -> None:
+            if tries and self._sender and not self._deliver(inbox, self._late[inbox.name]):
+                self._try_later(inbox, tries - 1)
+            else:
+                del self._late[inbox.name]  # told; or it is stuck, and must poll when it recovers
+
+        asyncio.get_running_loop().call_later(RETRY, again)
 
     def _sockets(self, *, create: bool) -> Path:
         """The folder of sockets: in the home folder, or where addresses are short enough."""

@@ -96,14 +96,14 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
 
 
 async def test_a_job_whose_last_permitted_worker_died_is_buried(db: Database, clock: Clock) -> None:
-    await queue.enqueue(db, new_job())
+    new = await queue.enqueue(db, new_job())
     for attempt in range(1, queue.ATTEMPTS + 1):
         job = await queue.claim(db, "w")
         assert job is not None
         assert job.attempts == attempt
         clock.forward(seconds=61)
     assert await queue.claim(db, "w") is None
-    dead = await queue.get(db, job.id)
+    dead = await queue.get(db, new.id)
     assert (dead.status, dead.error, dead.finished) == (JobStatus.FAILED, "worker_died", clock())
     (undelivered,) = await queue.undelivered(db, "telegram", "courier")
     assert undelivered.id == dead.id
@@ -119,12 +119,12 @@ async def test_a_released_job_costs_no_attempt(db: Database) -> None:
 
 
 async def test_a_failed_job_is_retried_while_attempts_are_left(db: Database) -> None:
-    await queue.enqueue(db, new_job())
+    new = await queue.enqueue(db, new_job())
     for expected in (JobStatus.TODO, JobStatus.TODO, JobStatus.FAILED):
         job = await queue.claim(db, "w")
         assert job is not None
         assert (await queue.fail(db, job, "engine", retry=True)).status == expected
-    assert (await queue.get(db, job.id)).error == "engine"
+    assert (await queue.get(db, new.id)).error == "engine"
 
 
 async def test_a_waiting_job_is_cancelled_at_once(db: Database) -> None:

@@ -1,0 +1,117 @@
+"""Logs: readable by machines, and nothing private in them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from foodcritic import logs, queue
+from foodcritic.db import Database
+from tests.conftest import Clock, new_job, settings_for
+
+TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz012345"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def written(tmp_path: Path, **values: Any) -> tuple[io.StringIO, Any]:
+    stream = io.StringIO()
+    logs.configure(settings_for(tmp_path, **values), stream=stream)
+    return stream, structlog.get_logger("foodcritic.test")
+
+
+def test_a_line_is_json_where_nobody_watches(tmp_path: Path) -> None:
+    stream, log = written(tmp_path)
+    log.info("job.finished", job=7, took=0.25)
+    line = json.loads(stream.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "job.finished",
+        "job": 7,
+        "took": 0.25,
+        "level": "info",
+        "logger": "foodcritic.test",
+    }
+
+
+def test_a_line_is_columns_for_people(tmp_path: Path) -> None:
+    stream, log = written(tmp_path, log_format="console")
+    log.info("job.finished", job=7)
+    assert "job.finished" in stream.getvalue()
+    assert "job=7" in stream.getvalue()
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error", "exception"])
+def test_what_people_wrote_is_never_in_a_line(tmp_path: Path, level: str) -> None:
+    stream, log = written(tmp_path, log_level="DEBUG")
+    getattr(log, level)("job.failed", question="my secret", text="my secret", job=1)
+    assert "secret" not in stream.getvalue()
+    assert '"job": 1' in stream.getvalue()
+    log.debug("job.asked", question="my secret", token="hush")
+    assert "my secret" in stream.getvalue()
+    assert "hush" not in stream.getvalue()
+
+
+def test_secrets_are_blotted_out_wherever_they_come_from(tmp_path: Path) -> None:
+    stream, log = written(
+        tmp_path,
+        log_level="DEBUG",
+        telegram_bot_token=TOKEN,
+        web_password="correct horse",
+        database_url="postgresql://user:battery@host/name",
+    )
+    address = f"https://api.telegram.org/bot{TOKEN}/getMe"
+    log.info(f"calling {address}", url=address, nested={"a": [address, "correct horse"]})
+    logging.getLogger("elsewhere").warning("POST %s", address)
+    try:
+        raise ValueError(f"cannot reach {address} or postgresql://user:battery@host/name")
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("elsewhere").exception("failed too")
+    log.info("another's", url="https://api.telegram.org/bot987654321:BB" + "x" * 33)
+    text = stream.getvalue()
+    assert len(text.splitlines()) == 5
+    for secret in (TOKEN, "correct horse", "battery", "BBxxx"):
+        assert secret not in text
+    assert "ValueError" in text
+
+
+def test_lines_under_the_level_are_not_written(tmp_path: Path) -> None:
+    stream, log = written(tmp_path, log_level="WARNING")
+    log.info("no")
+    logging.getLogger("httpx").info("no")
+    assert stream.getvalue() == ""
+
+
+async def test_one_line_says_how_long_a_job_took(
+    db: Database, clock: Clock, tmp_path: Path
+) -> None:
+    await queue.enqueue(db, new_job(question="my secret"))
+    clock.forward(seconds=1)
+    job = await queue.claim(db, "w")
+    assert job is not None
+    clock.forward(seconds=2)
+    await queue.draft(db, job, "It")
+    clock.forward(seconds=3)
+    done = await queue.finish(db, job, answer="my secret", model="nano", timings={"tiles": 1})
+    stream, log = written(tmp_path)
+    log.info("job.finished", **logs.timings(done))
+    line = json.loads(stream.getvalue())
+    assert (line["waited"], line["first_token"], line["took"]) == (1, 2, 5)
+    assert (line["status"], line["model"], line["tiles"]) == ("succeeded", "nano", 1)
+    assert "secret" not in stream.getvalue()
