@@ -1,0 +1,5 @@
+"""`python -m foodcritic` is `foodcritic`."""
+
+from foodcritic.cli import app
+
+app()

@@ -1,0 +1,244 @@
+"""The command line: every command is an argument list around one function of the packages.
+
+This is the composition root: it alone imports them all, each command only what it needs, so that
+`foodcritic --help` stays fast and `foodcritic ask` opens no database.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from foodcritic import settings as settings_
+from foodcritic.errors import FoodcriticError
+
+if TYPE_CHECKING:
+    from engine import Engine
+    from engine.datasets import Task
+    from foodcritic.settings import Settings
+
+Lang = Literal["zh", "en"]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Language = Annotated[Lang | None, typer.Option(help="Of the answer; default: FOODCRITIC_LANGUAGE.")]
+
+
+class Commands(TyperGroup):
+    """Ends a command that raises one of our errors with its message, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FoodcriticError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name="foodcritic",
+    cls=Commands,
+    help="A self-hosted food critic that learns from its users.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+evaluate = typer.Typer(help="Measure a model.", no_args_is_help=True)
+models = typer.Typer(help="Prepare models.", no_args_is_help=True)
+app.add_typer(evaluate, name="evaluate")
+app.add_typer(models, name="models")
+
+
+@app.command()
+def ask(
+    photos: Annotated[list[Path], typer.Argument(help="One or more photos of dishes.")],
+    question: Annotated[
+        str, typer.Option("-q", "--question", help="Ask this instead of a critique.")
+    ] = "",
+    lang: Language = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat an answer exactly.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let the critic judge a photo, here in the terminal: no database, no token, no network."""
+    from engine import ask as asking
+    from engine import critic
+
+    settings = settings_.load()
+    request = critic.Request(
+        kind="question" if question.strip() else "critique",
+        lang=lang or settings.language,
+        question=question,
+        photos=tuple(photos),
+    )
+
+    async def run(engine: "Engine") -> None:
+        answer = critic.answer(engine, request, _generation(settings, seed))
+        if as_json:
+            typer.echo(json.dumps(await asking.finish(answer), ensure_ascii=False))
+        else:
+            await asking.show(answer, Console(highlight=False))
+
+    _with_engine(settings, run)
+
+
+@evaluate.command("naming")
+def evaluate_naming(
+    table: Annotated[Path, typer.Argument(help="index.csv beside its blobs.bin, or manifest.csv.")],
+    lang: Language = None,
+    split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spread.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the per-class table and confusion picture here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How often the critic names the dish in a photo."""
+    from engine import datasets
+    from engine import evaluate as evaluating
+
+    settings = settings_.load()
+    photos = datasets.labelled(table, split)
+    if limit is not None and limit < len(photos):
+        photos = [photos[i * len(photos) // limit] for i in range(limit)]
+
+    async def run(engine: "Engine") -> None:
+        with _progress("naming", len(photos)) as done:
+            started = time.monotonic()
+            found = await evaluating.naming(engine, photos, lang or settings.language, done)
+            seconds = time.monotonic() - started
+        if out is not None:
+            evaluating.write(found, out)
+        totals = evaluating.naming_json(found, seconds)
+        if as_json:
+            typer.echo(json.dumps(totals))
+            return
+        console = Console(highlight=False)
+        worst = Table("dish", "n", "top-1", "top-3", "unsure", "taken for")
+        for row in evaluating.by_class(found):
+            taken = f"{row['taken_for']} ({row['times']})" if row["times"] else ""
+            shares = [f"{row[key]:.0%}" for key in ("top1", "top3", "unsure")]
+            worst.add_row(row["dish"], str(row["n"]), *shares, taken)
+        console.print(worst)
+        right = evaluating.sure_and_right(found)
+        console.print(
+            f"{engine.model}: top-1 {totals['top1']:.1%}, top-3 {totals['top3']:.1%}; sure about "
+            f"{1 - totals['unsure']:.1%} and right on {right:.1%} of those; {totals['n']} photos, "
+            f"{totals['n'] / max(seconds, 1e-9):.0f} a second"
+        )
+
+    _with_engine(settings, run)
+
+
+@evaluate.command("foodieqa")
+def evaluate_foodieqa(
+    root: Annotated[Path, typer.Argument(help="The folder of the *_tidy.json files.")],
+    task: Annotated[
+        Literal["sivqa", "mivqa", "textqa"] | None, typer.Option(help="Default: all there are.")
+    ] = None,
+    lang: Annotated[Lang, typer.Option(help="Of the questions.")] = "zh",
+    as_json: Json = False,
+) -> None:
+    """How the critic does on FoodieQA's multiple-choice questions, officially scored."""
+    from engine import datasets
+    from engine import evaluate as evaluating
+
+    settings = settings_.load()
+    tasks: tuple[Task, ...] = (task,) if task else datasets.TASKS
+    asked = {name: datasets.foodieqa(root, name, lang) for name in tasks}
+    if not any(asked.values()):
+        names = ", ".join(f"{name}_tidy.json" for name in tasks)
+        raise datasets.DatasetError(f"{root} holds no questions: expected {names}")
+
+    async def run(engine: "Engine") -> None:
+        if asked.get("mivqa") and engine.photos_per_question < 4:
+            reason = f"{engine.model} sees one photo at a time and cannot compare four (mivqa)"
+            if task == "mivqa":
+                raise datasets.DatasetError(f"{reason}: use a larger model")
+            typer.secho(f"skipped: {reason}", err=True)
+            asked["mivqa"] = []
+        replies = []
+        rows = Table("task", "n", "accuracy", "no letter")
+        started = time.monotonic()
+        with _progress("foodieqa", sum(map(len, asked.values()))) as done:
+            for name, questions in asked.items():
+                if questions:
+                    some = await evaluating.foodieqa(engine, questions, lang, done)
+                    part = evaluating.foodieqa_json(some, 0)
+                    shares = [f"{part[key]:.1%}" for key in ("accuracy", "no_letter")]
+                    rows.add_row(name, str(part["n"]), *shares)
+                    replies += some
+        totals = evaluating.foodieqa_json(replies, time.monotonic() - started)
+        if as_json:
+            typer.echo(json.dumps(totals))
+        else:
+            Console(highlight=False).print(rows)
+
+    _with_engine(settings, run)
+
+
+@models.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(help="A checkpoint folder (InternVL2, InternLM2).")],
+    target: Annotated[Path, typer.Argument(help="The OpenVINO folder to write.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Half the size; for larger models.")] = False,
+) -> None:
+    """Build a folder that the CPU engine runs, from a checkpoint's weights: no hub, no torch."""
+    from engine import export
+
+    export.export(source, target, "int8" if int8 else "fp16")
+    typer.echo(f"{target}: ready; use it with FOODCRITIC_MODEL={target}")
+
+
+def _with_engine(settings: "Settings", run: Any) -> None:
+    """Load the engine the settings name, run with it, close it."""
+
+    async def main() -> None:
+        import engine
+
+        loaded = await engine.load(settings)
+        try:
+            await run(loaded)
+        finally:
+            await loaded.close()
+
+    try:
+        asyncio.run(main())
+    except* FoodcriticError as group:  # of a task group: the first says it
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[Any]) -> FoodcriticError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return cast(FoodcriticError, error)
+
+
+def _generation(settings: "Settings", seed: int | None) -> Any:
+    from engine import Generation
+
+    return Generation(
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature or 1.0,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        greedy=settings.temperature == 0,
+        seed=seed,
+    )
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Any]:
+    """A progress bar on stderr; yields a function that is told how many more are done."""
+    from rich import progress
+
+    console = Console(stderr=True)
+    columns = [*progress.Progress.get_default_columns(), progress.MofNCompleteColumn()]
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)
