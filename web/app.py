@@ -1,0 +1,143 @@
+"""Serve the page until told to stop: `run(settings, db, stop)`, in the caller's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+
+from foodcritic.db import Database
+from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
+from web import guard
+
+log = structlog.get_logger(__name__)
+
+#: Seconds open requests may take to end when we stop.
+PATIENCE: Final = 3
+#: Seconds after which an upload folder that a killed process left is removed.
+ABANDONED: Final = 24 * 3600
+
+
+async def run(
+    settings: Settings,
+    db: Database,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the page on ``web_host:web_port`` until `stop` is set; calls `ready` with its address.
+
+    Raises:
+        SettingsError: the address is taken or cannot be had, or is not local without a password.
+    """
+    check(settings)
+    with contextlib.closing(listen(settings)) as door, _uploads(settings.home / "web"):
+        from web import site  # Gradio takes a second to import: fail before that
+
+        server = _Server(
+            uvicorn.Config(
+                site.build(db, stop),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=PATIENCE,
+                lifespan="on",
+            )
+        )
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        serving = asyncio.create_task(server.serve([door]), name="web")
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not (server.started or serving.done()):
+                await asyncio.sleep(0.01)
+            if server.started:
+                url = address(settings, door)
+                log.info("web.ready", url=url)
+                if ready is not None:
+                    ready(url)
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+        log.info("web.stopped")
+
+
+def check(settings: Settings) -> None:
+    """Refuse to be reachable from other machines without a password."""
+    if settings.web_password is None and not guard.is_local(settings.web_host):
+        raise SettingsError(
+            f"FOODCRITIC_WEB_HOST={settings.web_host} is reachable from other machines: "
+            "set FOODCRITIC_WEB_PASSWORD, or bind to 127.0.0.1"
+        )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The bound socket; a port of 0 takes a free one."""
+    host, port = settings.web_host, settings.web_port
+    door = None
+    try:
+        family, kind, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        door = socket.socket(family, kind)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(where)
+        door.listen(128)
+        return door
+    except OSError as error:
+        if door is not None:
+            door.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, "
+            "or set FOODCRITIC_WEB_PORT to another port (0 takes a free one)"
+        ) from None
+
+
+def address(settings: Settings, door: socket.socket) -> str:
+    """Where a browser on this machine finds the page."""
+    host = settings.web_host
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{door.getsockname()[1]}"
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the process, which may run more than a server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def _uploads(home: Path) -> Iterator[None]:
+    """A folder of our own for what browsers upload, gone when we stop.
+
+    Gradio learns where it is from the environment alone.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in home.glob("uploads-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
+    with tempfile.TemporaryDirectory(prefix="uploads-", dir=home, ignore_cleanup_errors=True) as folder:
+        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

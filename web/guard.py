@@ -1,0 +1,175 @@
+"""What stands before the page: who may come in, how much they may bring, what a browser may load.
+
+```
+ request ─▶ host known? ─▶ size? ─▶ session (signed cookie) ─▶ password given? ─▶ route on the list? ─▶ app
+                                                                    headers on everything that leaves ◀─┘
+```
+
+Plain ASGI, because answers are streamed. Gradio serves far more routes than the page needs (a proxy,
+an API, monitoring, code editing): only those on `ROUTES` exist here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import secrets
+import tempfile
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foodcritic import photos
+from foodcritic.settings import Settings
+from web.talk import MOST_PHOTOS
+
+LOCAL: Final = ("localhost", "127.0.0.1", "::1", "[::1]")
+COOKIE: Final = "foodcritic"
+#: Seconds a browser is remembered.
+REMEMBERED: Final = 365 * 24 * 3600
+#: Bytes of a request: an upload of as many photos as a question may have, or anything else.
+UPLOAD_LIMIT: Final = MOST_PHOTOS * photos.MAX_BYTES + 2**20
+BODY_LIMIT: Final = 2**20
+
+#: Paths that exist; the rest of Gradio's is not served.
+ROUTES: Final = re.compile(
+    r"/|/login|/logout|/healthz|/favicon\.(?:ico|svg)"
+    r"|/photo/[0-9a-f]{64}\.jpg|/sample/[\w-]{1,64}\.jpg"
+    r"|/(?:zh|en)(?:/(?:config/?|theme\.css|(?:assets|static)/[\w./@-]+"
+    r"|gradio_api/(?:info/?|theme\.css|startup-events|upload|upload_progress|queue/join|queue/data"
+    r"|reset/?|cancel|heartbeat/\w{1,64}|file=.{1,1024}))?)?"
+)
+#: What may be had without the password: nothing that says anything about anybody.
+OPEN: Final = re.compile(r"/login|/healthz|/favicon\.(?:ico|svg)")
+#: What stays open as long as the page does.
+STREAMS: Final = re.compile(r"/gradio_api/(?:queue/data|heartbeat/\w+|upload_progress)$")
+
+# Gradio starts from inline scripts and styles, and compiles its components' small templates.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'self'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def wrap(app: ASGIApp, settings: Settings, stopping: asyncio.Event) -> ASGIApp:
+    """The app behind everything above."""
+    guarded: ASGIApp = _Guard(app, settings, stopping)
+    guarded = SessionMiddleware(
+        guarded, _key(settings), session_cookie=COOKIE, max_age=REMEMBERED, same_site="lax"
+    )
+    guarded = _Limits(guarded)
+    if settings.web_password is None:
+        # A page of another site that calls itself our address (DNS rebinding) gets nothing.
+        guarded = TrustedHostMiddleware(guarded, [*LOCAL], www_redirect=False)
+    return guarded
+
+
+def is_local(host: str) -> bool:
+    """Whether binding to `host` keeps the page on this machine."""
+    return host in LOCAL or host.startswith("127.")
+
+
+class _Limits:
+    """Refuse what is too large before it is read, and set the headers of all that leaves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        app = self._app
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            length = Headers(scope=scope).get("content-length", "")
+            limit = UPLOAD_LIMIT if scope["path"].endswith("/upload") else BODY_LIMIT
+            if not length.isdecimal():
+                app = PlainTextResponse("Content-Length is missing", 411)
+            elif int(length) > limit:
+                app = PlainTextResponse("This is too large", 413)
+        await app(scope, receive, with_headers)
+
+
+class _Guard:
+    """Let in who may come in; give each browser a number; end streams when we stop."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, stopping: asyncio.Event) -> None:
+        self._app = app
+        self._password = settings.web_password
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        session: dict[str, Any] = scope["session"]
+        if ROUTES.fullmatch(path) is None or ".." in path.split("/"):
+            await PlainTextResponse("Not found", 404)(scope, receive, send)
+            return
+        if self._password is not None and not session.get("in") and not OPEN.fullmatch(path):
+            refused = PlainTextResponse("Log in first", 401)
+            page = scope["method"] == "GET" and path in ("/", "/zh", "/en", "/zh/", "/en/")
+            await (RedirectResponse("/login", 303) if page else refused)(scope, receive, send)
+            return
+        if path in ("/zh/", "/en/"):
+            if not isinstance(session.get("user"), int):
+                session["user"] = secrets.randbits(52)
+            if session.get("lang") != path[1:3]:
+                session["lang"] = path[1:3]
+        await self._until_stopped(scope, receive, send)
+
+    async def _until_stopped(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; a response that streams for ever is cut once we are told to stop."""
+        if STREAMS.search(scope["path"]) is None:
+            await self._app(scope, receive, send)
+            return
+        serving = asyncio.ensure_future(self._app(scope, receive, send))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not serving.done():
+                serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+
+def _key(settings: Settings) -> str:
+    """What sessions are signed with: a secret file, and the password, so that a new one logs out."""
+    path = settings.home / "web" / "session.key"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # readable by us alone
+            draft.write(secrets.token_hex(32))
+            draft.flush()
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                path.hardlink_to(draft.name)
+    secret = path.read_text(encoding="ascii")
+    password = settings.web_password.get_secret_value() if settings.web_password else ""
+    return hashlib.sha256(f"{secret}\n{password}".encode()).hexdigest()

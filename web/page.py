@@ -1,0 +1,305 @@
+"""The page in one language, as Gradio blocks, and what its events do.
+
+    masthead ─ title, language, light or dark
+    chat (transcript, box, four questions) │ samples by cuisine, sampling, a word of caution
+
+Every event ends in `show`, which streams the conversation from the database: what the browser says
+about it is never believed. Who is asking comes from the signed session (`web.guard`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+import structlog
+
+from foodcritic import photos
+from foodcritic.db import Database
+from foodcritic.errors import PhotoError, QueueFull
+from web import render, samples, talk
+from web.samples import Sample
+from web.talk import Refused, View
+from web.texts import TEXTS, Lang, Texts
+from web.transcript import Visitor
+
+log = structlog.get_logger(__name__)
+
+STATIC: Final = Path(__file__).parent / "static"
+#: Seconds between sweeps of uploads nobody asked about, and their age then.
+SWEEP: Final = (300, 1800)
+
+# Gradio's own names of the two thumbs.
+LIKE, DISLIKE = "Like", "Dislike"
+
+
+def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
+    """The blocks of the page in `lang`, to be mounted at ``/<lang>``."""
+    texts = TEXTS[lang]
+    settings = db.settings
+    with gr.Blocks(
+        title=texts.title, analytics_enabled=False, delete_cache=SWEEP, fill_width=True
+    ) as blocks:
+        gr.HTML(_masthead(texts, with_exit=settings.web_password is not None), padding=False)
+        with gr.Row(elem_id="fc-table", equal_height=False):
+            with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
+                chat = gr.Chatbot(
+                    elem_id="fc-chat",
+                    label=texts.chat,
+                    show_label=False,
+                    container=False,
+                    height=None,
+                    buttons=["copy"],
+                    layout="bubble",
+                    latex_delimiters=[],
+                    placeholder=_invitation(texts),
+                    feedback_options=(LIKE, DISLIKE),
+                    group_consecutive_messages=False,
+                    allow_tags=False,
+                )
+                box = gr.MultimodalTextbox(
+                    elem_id="fc-box",
+                    show_label=False,
+                    label=texts.box,
+                    container=False,
+                    placeholder=texts.box,
+                    file_count="multiple",
+                    file_types=["image", *sorted(set(photos.FORMATS.values()))],
+                    max_plain_text_length=talk.LONGEST,
+                    max_lines=6,
+                )
+                with gr.Row(elem_id="fc-suggestions"):
+                    questions = [
+                        gr.Button(text, size="sm", min_width=0, elem_classes="fc-chip")
+                        for text in texts.questions
+                    ]
+                    clear = gr.Button(
+                        texts.new, size="sm", min_width=0, elem_id="fc-new", elem_classes="fc-chip"
+                    )
+            with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
+                gallery = gr.HTML(
+                    _gallery(texts, shown),
+                    elem_id="fc-gallery",
+                    padding=False,
+                    visible=bool(shown),
+                    js_on_load=(STATIC / "gallery.js").read_text(encoding="utf-8"),
+                )
+                with gr.Accordion(texts.sampling, open=False, elem_id="fc-sampling"):
+                    top_p = gr.Slider(
+                        0, 1, settings.top_p, step=0.05, label=texts.top_p, elem_id="fc-top-p"
+                    )
+                    temperature = gr.Slider(
+                        *(0, 1.5, min(settings.temperature, 1.5)),
+                        step=0.05,
+                        label=texts.temperature,
+                        info=texts.sampling_hint,
+                        elem_id="fc-temperature",
+                    )
+                gr.HTML(f'<p class="fc-caution">{texts.disclaimer}</p>', padding=False)
+
+        drawn = [top_p, temperature]
+
+        async def show(request: gr.Request) -> AsyncIterator[Any]:
+            visitor = _visitor(request)
+            if visitor is None:
+                yield _note(texts.no_session), gr.skip()
+                return
+            async for view in talk.watch(db, visitor):
+                yield _components(view, texts)
+
+        async def ask(
+            request: gr.Request,
+            question: str,
+            sampled: Mapping[str, float],
+            pictures: list[bytes],
+        ) -> None:
+            visitor = _visitor(request)
+            if visitor is not None:
+                await _plainly(
+                    texts,
+                    talk.ask(
+                        db,
+                        visitor,
+                        lang=lang,
+                        question=question,
+                        pictures=pictures,
+                        sampling=sampled,
+                    ),
+                )
+
+        async def on_box(
+            request: gr.Request, asked: dict[str, Any], top_p: Any, temperature: Any
+        ) -> Any:
+            files = [Path(str(file)) for file in asked.get("files") or ()][: talk.MOST_PHOTOS + 1]
+            pictures = [await _plainly(texts, _read(file)) for file in files]
+            await ask(request, str(asked.get("text") or ""), _sampled(top_p, temperature), pictures)
+            # What was refused stays in the box; what was asked is kept by content now.
+            await asyncio.to_thread(_remove, files)
+            return gr.MultimodalTextbox(value=None)
+
+        async def on_sample(
+            request: gr.Request, event: gr.EventData, top_p: Any, temperature: Any
+        ) -> None:
+            sample = shown.get(str((event._data or {}).get("sample")))
+            if sample is not None:
+                picture = await asyncio.to_thread(sample.path.read_bytes)
+                await ask(request, "", _sampled(top_p, temperature), [picture])
+
+        async def on_stop(request: gr.Request) -> None:
+            if (visitor := _visitor(request)) is not None:
+                await talk.stop(db, visitor)
+
+        async def on_clear(request: gr.Request) -> None:
+            if (visitor := _visitor(request)) is not None:
+                await talk.start_over(db, visitor)
+
+        async def on_retry(
+            request: gr.Request, event: gr.RetryData, top_p: Any, temperature: Any
+        ) -> None:
+            visitor = _visitor(request)
+            job_id = await _job_at(db, visitor, event.index)
+            if visitor is not None and job_id is not None:
+                sampled = _sampled(top_p, temperature)
+                await _plainly(texts, talk.again(db, visitor, job_id, sampled))
+
+        async def on_rate(request: gr.Request, event: gr.LikeData) -> None:
+            visitor = _visitor(request)
+            job_id = await _job_at(db, visitor, event.index)
+            if visitor is not None and job_id is not None:
+                await talk.rate(db, visitor, job_id, _rating(event.liked))
+
+        def question_of(text: str) -> Callable[..., Awaitable[None]]:
+            async def on_question(request: gr.Request, top_p: Any, temperature: Any) -> None:
+                await ask(request, text, _sampled(top_p, temperature), [])
+
+            return on_question
+
+        hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        quick: dict[str, Any] = {**hidden, "concurrency_limit": None}
+
+        def then_show(event: Any) -> None:
+            event.success(show, None, [chat, box], **quick)
+
+        then_show(box.submit(on_box, [box, *drawn], [box], **quick))
+        then_show(gallery.click(on_sample, drawn, None, **quick))
+        then_show(chat.retry(on_retry, drawn, None, **quick))
+        then_show(clear.click(on_clear, None, None, **quick))
+        for button, text in zip(questions, texts.questions, strict=True):
+            then_show(button.click(question_of(text), drawn, None, **quick))
+        box.stop(on_stop, None, None, **quick)
+        chat.like(on_rate, None, None, **quick)
+        blocks.load(show, None, [chat, box], **quick)
+    blocks.queue(default_concurrency_limit=None, api_open=False)
+    return blocks
+
+
+async def _plainly(texts: Texts, doing: Awaitable[Any]) -> Any:
+    """Await it; what is refused becomes a toast in the visitor's words, and ends the event."""
+    try:
+        return await doing
+    except PhotoError as error:
+        said = texts.photo(error.code)
+    except QueueFull as error:
+        said = texts.full(error)
+    except Refused as error:
+        said = str(getattr(texts, error.code)).format(**error.values)
+    raise gr.Error(said, title="", print_exception=False, duration=8)
+
+
+async def _job_at(db: Database, visitor: Visitor | None, index: Any) -> int | None:
+    """The job of a message's place in the chat: two messages a job."""
+    place = index[0] if isinstance(index, list | tuple) and index else index
+    if visitor is None or not isinstance(place, int):
+        return None
+    turns = (await talk.look(db, visitor)).turns
+    return turns[place // 2].id if 0 <= place // 2 < len(turns) else None
+
+
+def _components(view: View, texts: Texts) -> tuple[Any, Any]:
+    """The chat and the box for a view."""
+    said = [
+        message
+        for job in view.turns
+        for message in render.messages(job, texts, view.places.get(job.id))
+    ]
+    rated = [
+        {1: LIKE, -1: DISLIKE}.get(view.ratings.get(job.id, 0)) for job in view.turns
+    ]
+    box = gr.MultimodalTextbox(stop_btn=view.is_busy, submit_btn=not view.is_busy)
+    return gr.Chatbot(value=said, feedback_value=rated), box
+
+
+def _note(text: str) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": html.escape(text)}]
+
+
+def _visitor(request: gr.Request) -> Visitor | None:
+    """Who is asking, by the session that `web.guard` has checked."""
+    scope = request.request.scope if request.request is not None else {}
+    number = scope.get("session", {}).get("user")
+    return Visitor(number) if isinstance(number, int) else None
+
+
+def _rating(liked: object) -> Any:
+    if liked in (True, LIKE):
+        return 1
+    return -1 if liked in (False, DISLIKE) else None
+
+
+def _sampled(top_p: Any, temperature: Any) -> dict[str, float]:
+    return talk.sampling({"top_p": top_p, "temperature": temperature})
+
+
+async def _read(file: Path) -> bytes:
+    return await asyncio.to_thread(photos.read, file)
+
+
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _masthead(texts: Texts, *, with_exit: bool) -> str:
+    other = "zh" if texts.lang == "en" else "en"
+    leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
+    return (
+        f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
+        f'<nav>{leave}<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
+        f' aria-label="{texts.theme}">◐</button>'
+        f'<a class="fc-link" id="fc-language" href="../{other}/" hreflang="{other}"'
+        f' lang="{other}">{texts.other}</a></nav></header>'
+    )
+
+
+def _invitation(texts: Texts) -> str:
+    return (
+        f'<div class="fc-invite"><div class="fc-plate"></div><h2>{texts.invite_title}</h2>'
+        f"<p>{texts.invite}</p></div>"
+    )
+
+
+def _gallery(texts: Texts, shown: Mapping[str, Sample]) -> str:
+    if not shown:
+        return ""
+    groups = []
+    for cuisine, group in samples.by_cuisine(shown, texts.lang):
+        plates = "".join(_plate(sample, texts) for sample in group)
+        groups.append(f"<section><h3>{html.escape(cuisine)}</h3><div>{plates}</div></section>")
+    return (
+        f'<div class="fc-gallery"><h2>{texts.samples}</h2><p>{texts.samples_hint}</p>'
+        f'<div class="fc-cuisines">{"".join(groups)}</div></div>'
+    )
+
+
+def _plate(sample: Sample, texts: Texts) -> str:
+    name = html.escape(sample.dish.text("name", texts.lang))
+    label = html.escape(texts.ask_about.format(dish=sample.dish.text("name", texts.lang)))
+    return (
+        f'<button type="button" class="fc-sample" data-sample="{html.escape(sample.name)}"'
+        f' title="{label}" aria-label="{label}"><img src="../sample/{html.escape(sample.name)}.jpg"'
+        f' alt="" loading="lazy" width="200" height="200"><span>{name}</span></button>'
+    )

@@ -1,0 +1,160 @@
+"""The site: both languages' pages, pictures, the way in and out; an ASGI app behind `web.guard`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import io
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+from fastapi import FastAPI
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.templating import Jinja2Templates
+from starlette.types import ASGIApp
+
+from foodcritic import photos
+from foodcritic.db import Database
+from foodcritic.errors import PhotoError
+from web import guard, page, samples, transcript
+from web.samples import Sample
+from web.texts import LANGUAGES, TEXTS, Lang, preferred
+from web.theme import THEME
+from web.transcript import Visitor
+
+STATIC: Final = Path(__file__).parent / "static"
+#: Pixels a side of the pictures in a conversation.
+THUMBNAIL: Final = 720
+#: Wrong passwords that are answered at the same time, and seconds each takes: it bounds guessing.
+GUESSES, PENALTY = 2, 1.0
+#: Bytes of a password form.
+_HEAD: Final = (
+    '<meta name="theme-color" content="#fbf7ef" media="(prefers-color-scheme: light)">'
+    '<meta name="theme-color" content="#171310" media="(prefers-color-scheme: dark)">'
+    '<link rel="icon" type="image/svg+xml" href="../favicon.svg">'
+)
+
+templates = Jinja2Templates(STATIC)
+
+
+def build(db: Database, stopping: asyncio.Event) -> ASGIApp:
+    """The whole site; Gradio's upload folder (GRADIO_TEMP_DIR) must be set before."""
+    shown = samples.read()
+    door = asyncio.Semaphore(GUESSES)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes += [
+        Route("/", partial(_front, db)),
+        Route("/login", partial(_login, db, door), methods=["GET", "POST"]),
+        Route("/logout", _logout),
+        Route("/healthz", _health),
+        Route("/favicon.svg", _icon),
+        Route("/favicon.ico", _icon),
+        Route("/photo/{sha256}.jpg", partial(_photo, db)),
+        Route("/sample/{name}.jpg", partial(_sample, shown)),
+    ]
+    for lang in LANGUAGES:
+        app = gr.mount_gradio_app(
+            app,
+            page.build(db, lang, shown),
+            path=f"/{lang}",
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            max_file_size=photos.MAX_BYTES,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=THEME,
+            css_paths=STATIC / "page.css",
+            js=(STATIC / "page.js").read_text(encoding="utf-8"),
+            head=_HEAD,
+            allowed_paths=[],
+            blocked_paths=[str(db.settings.home / name) for name in ("media", "models", "runs")],
+        )
+    return guard.wrap(app, db.settings, stopping)
+
+
+async def _front(db: Database, request: Request) -> Response:
+    """To the page in the visitor's language."""
+    return RedirectResponse(f"/{_lang(db, request)}/", 303, headers={"Vary": "Accept-Language"})
+
+
+async def _login(db: Database, door: asyncio.Semaphore, request: Request) -> Response:
+    """The password, once a browser."""
+    password = db.settings.web_password
+    if password is None or request.session.get("in"):
+        return RedirectResponse("/", 303)
+    wrong = False
+    if request.method == "POST":
+        async with request.form(max_files=0, max_fields=4) as form, door:
+            given = str(form.get("password", "")).encode()
+            if hmac.compare_digest(given, password.get_secret_value().encode()):
+                request.session["in"] = True
+                return RedirectResponse("/", 303)
+            await asyncio.sleep(PENALTY)
+        wrong = True
+    return templates.TemplateResponse(
+        request,
+        "login.html",
+        {"texts": TEXTS[_lang(db, request)], "wrong": wrong},
+        status_code=403 if wrong else 200,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def _logout(request: Request) -> Response:
+    """Forget the password; the conversation stays this browser's."""
+    request.session.pop("in", None)
+    return RedirectResponse("/", 303)
+
+
+async def _health(_request: Request) -> Response:
+    return HTMLResponse("ok")
+
+
+async def _icon(_request: Request) -> Response:
+    return FileResponse(STATIC / "icon.svg", headers={"Cache-Control": "max-age=86400"})
+
+
+async def _photo(db: Database, request: Request) -> Response:
+    """A photo of the visitor's own questions, small, upright, without its metadata."""
+    number = request.session.get("user")
+    sha256 = str(request.path_params["sha256"])
+    photo = await transcript.owns_photo(db, Visitor(number), sha256) if number else None
+    if photo is None:
+        return Response("Not found", 404)
+    try:
+        data = await asyncio.to_thread(_thumbnail, db.settings.media / photo.path)
+    except PhotoError:
+        return Response("Not found", 404)
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+async def _sample(shown: dict[str, Sample], request: Request) -> Response:
+    sample = shown.get(str(request.path_params["name"]))
+    if sample is None:
+        return Response("Not found", 404)
+    return FileResponse(sample.path, headers={"Cache-Control": "max-age=86400"})
+
+
+def _lang(db: Database, request: Request) -> Lang:
+    """What they chose last, else what their browser asks for, else the setting."""
+    chosen = request.session.get("lang")
+    if chosen in LANGUAGES:
+        return "zh" if chosen == "zh" else "en"
+    return preferred(request.headers.get("accept-language"), db.settings.language)
+
+
+def _thumbnail(path: Path) -> bytes:
+    image: Image.Image = photos.load(path, side=THUMBNAIL)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=82)
+    return out.getvalue()

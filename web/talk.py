@@ -1,0 +1,209 @@
+"""What a visitor can do: ask, watch the answer grow, stop it, try again, rate it, start over.
+
+    await ask(db, visitor, question="…", photos=[bytes, …], lang="zh", sampling=…)
+    async for view in watch(db, visitor): …          a View whenever something changed, until quiet
+
+Nothing here knows Gradio: `web.page` turns a `View` into components.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from foodcritic import dialogue, feedback, photos, prompts, queue, wake
+from foodcritic.columns import JobKind
+from foodcritic.db import Database
+from foodcritic.errors import JobNotFound
+from foodcritic.jobs import Job, NewJob, Position
+from foodcritic.photos import Photo
+from web import transcript
+from web.texts import Lang
+from web.transcript import CHANNEL, Visitor
+
+log = structlog.get_logger(__name__)
+
+#: Characters of a question we read, and photos of one question.
+LONGEST: Final = 1000
+MOST_PHOTOS: Final = 10
+#: Seconds between two looks at a growing answer: no eye follows faster.
+FRAME: Final = 0.05
+
+
+class Refused(Exception):
+    """A question that is not asked; `code` is an attribute of `web.texts.Texts`."""
+
+    def __init__(self, code: str, **values: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A conversation as it stands."""
+
+    turns: tuple[Job, ...] = ()
+    #: of the waiting ones, by job id
+    places: Mapping[int, Position] = field(default_factory=dict)
+    #: +1 or -1, by job id
+    ratings: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def is_busy(self) -> bool:
+        """An answer is being waited for."""
+        return any(job.is_active for job in self.turns)
+
+
+async def ask(
+    db: Database,
+    visitor: Visitor,
+    *,
+    lang: Lang,
+    question: str = "",
+    pictures: Sequence[bytes] = (),
+    sampling: Mapping[str, float] | None = None,
+) -> Job:
+    """Put a question to the critic: about these pictures, else about the conversation's last ones.
+
+    Raises:
+        PhotoError: a picture is refused; nothing is asked.
+        QueueFull: there is no room.
+        Refused: it is too long, has too many photos, or there is no photo to talk about.
+    """
+    question = prompts.clean(question)
+    if len(question) > LONGEST:
+        raise Refused("too_long", length=len(question), limit=LONGEST)
+    if len(pictures) > MOST_PHOTOS:
+        raise Refused("too_many_photos", limit=MOST_PHOTOS)
+    kept = await asyncio.to_thread(_store, db, pictures)
+    here = await transcript.place(db, visitor)
+    if kept:
+        talk = await dialogue.start(db, here)
+    else:
+        talk = await dialogue.current(db, here)
+        if not question or not await dialogue.last_photos(db, talk):
+            raise Refused("photo_first")
+    job = await queue.enqueue(
+        db,
+        NewJob(
+            key=f"{CHANNEL}:{secrets.token_hex(16)}",
+            channel=CHANNEL,
+            chat_id=here.chat_id,
+            user_id=here.user_id,
+            thread_id=here.thread_id,
+            dialogue_id=talk,
+            kind=JobKind.QUESTION if question else JobKind.CRITIQUE,
+            lang=lang,
+            question=question,
+            photos=tuple(kept),
+            params=dict(sampling or {}),
+            deliver=False,
+        ),
+    )
+    log.info("web.asked", job=job.id, kind=job.kind.value, photos=len(kept), lang=lang)
+    return job
+
+
+async def again(
+    db: Database, visitor: Visitor, job_id: int, sampling: Mapping[str, float] | None = None
+) -> Job | None:
+    """Ask the same once more, at the end of the conversation; None: not the visitor's question.
+
+    Raises:
+        QueueFull: there is no room.
+    """
+    job = await _own(db, visitor, job_id)
+    if job is None or job.is_active:
+        return None
+    return await queue.enqueue(
+        db,
+        NewJob(
+            key=f"{CHANNEL}:{secrets.token_hex(16)}",
+            channel=CHANNEL,
+            chat_id=job.chat_id,
+            user_id=job.user_id,
+            thread_id=job.thread_id,
+            dialogue_id=job.dialogue_id,
+            kind=job.kind,
+            lang=job.lang,
+            question=job.question,
+            photos=job.photos,
+            params={**job.params, **(sampling or {})},
+            deliver=False,
+        ),
+    )
+
+
+async def stop(db: Database, visitor: Visitor) -> int:
+    """Stop whatever the visitor waits for; how many answers that were."""
+    active = [job for job in await transcript.turns(db, visitor) if job.is_active]
+    for job in active:
+        await queue.cancel(db, job.id)
+    return len(active)
+
+
+async def rate(db: Database, visitor: Visitor, job_id: int, rating: feedback.Rating | None) -> bool:
+    """Say +1 or -1 to an answer, None takes it back; False: it is not the visitor's to rate."""
+    job = await _own(db, visitor, job_id)
+    if job is None or not job.answer:
+        return False
+    if rating is None:
+        await feedback.withdraw(db, job.id, CHANNEL, visitor.id)
+    else:
+        await feedback.rate(db, job.id, CHANNEL, visitor.id, rating)
+    return True
+
+
+async def look(db: Database, visitor: Visitor) -> View:
+    """The conversation now."""
+    turns = await transcript.turns(db, visitor)
+    places = {job.id: await queue.position(db, job.id) for job in turns if job.is_active}
+    ratings = await feedback.ratings(db, CHANNEL, visitor.id, [job.id for job in turns])
+    return View(turns=turns, places=places, ratings=ratings)
+
+
+async def watch(db: Database, visitor: Visitor) -> AsyncIterator[View]:
+    """The conversation now and whenever it changes, until nothing is being waited for."""
+    view = await look(db, visitor)
+    yield view
+    while view.is_busy:
+        waited = [job.id for job in view.turns if job.is_active]
+        async with wake.listen(db, "jobs", *(f"draft:{job_id}" for job_id in waited)) as bell:
+            # Whatever rang before the bell was hung up is seen by this look.
+            while (fresh := await look(db, visitor)) == view:
+                await bell.wait()
+        view = fresh
+        yield view
+        await asyncio.sleep(FRAME)
+
+
+async def _own(db: Database, visitor: Visitor, job_id: int) -> Job | None:
+    """A job, if it is the visitor's own."""
+    try:
+        job = await queue.get(db, job_id)
+    except JobNotFound:
+        return None
+    return job if (job.channel, job.user_id) == (CHANNEL, visitor.id) else None
+
+
+def _store(db: Database, pictures: Sequence[bytes]) -> list[Photo]:
+    for data in pictures:  # refuse them all before keeping any
+        photos.decode(data, side=64)
+    db.settings.media.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return [photos.store(db.settings.media, data) for data in pictures]
+
+
+def sampling(values: Mapping[str, Any]) -> dict[str, float]:
+    """Sampling settings from a browser, forced into the tutorial's ranges; the others dropped."""
+    found: dict[str, float] = {}
+    for name, low, high in (("top_p", 0.01, 1.0), ("temperature", 0.0, 1.5)):
+        value = values.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+            found[name] = min(max(float(value), low), high)
+    return found

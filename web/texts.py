@@ -1,0 +1,226 @@
+"""Every word the page says, zh and en: a missing one is a type error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from foodcritic.errors import PhotoCode, QueueFull
+from foodcritic.queue import Position
+
+Lang = Literal["zh", "en"]
+LANGUAGES: Final[tuple[Lang, ...]] = get_args(Lang)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """One language. Braces hold what `str.format` fills in."""
+
+    lang: Lang
+    #: the other language, by its own name
+    other: str
+    title: str
+    tagline: str
+    theme: str
+    logout: str
+    # the conversation
+    chat: str
+    invite_title: str
+    invite: str
+    box: str
+    new: str
+    questions: tuple[str, str, str, str]
+    suggestions: str
+    # beside it
+    samples: str
+    samples_hint: str
+    ask_about: str
+    sampling: str
+    sampling_hint: str
+    top_p: str
+    temperature: str
+    disclaimer: str
+    # while an answer is made
+    looking: str
+    queued_one: str
+    queued_many: str
+    about_seconds: str
+    stopped: str
+    # an answer
+    score: str
+    unsure: str
+    photo_of: str
+    thanks: str
+    # why there is none
+    failed: str
+    photo_first: str
+    no_session: str
+    too_long: str
+    too_many_photos: str
+    full_user: str
+    full_total: str
+    not_an_image: str
+    truncated: str
+    too_large: str
+    too_many_pixels: str
+    # the door
+    password: str
+    enter: str
+    wrong: str
+    locked: str
+
+    def photo(self, code: PhotoCode) -> str:
+        """Why a photo is refused."""
+        refusals: dict[PhotoCode, str] = {
+            "not_an_image": self.not_an_image,
+            "truncated": self.truncated,
+            "too_large": self.too_large,
+            "too_many_pixels": self.too_many_pixels,
+        }
+        return refusals[code]
+
+    def full(self, error: QueueFull) -> str:
+        """Why there is no room, and until about when."""
+        seconds = max(1, math.ceil(error.seconds))
+        if error.scope == "user":
+            return self.full_user.format(limit=error.limit, seconds=seconds)
+        return self.full_total.format(minutes=max(1, math.ceil(seconds / 60)))
+
+    def place(self, position: Position) -> str:
+        """Where a waiting question stands."""
+        if position.ahead == 0:
+            return self.looking
+        queued = self.queued_one if position.ahead == 1 else self.queued_many
+        wait = math.ceil(position.seconds)
+        about = self.about_seconds.format(seconds=wait) if wait else ""
+        return queued.format(ahead=position.ahead) + about
+
+
+EN: Final = Texts(
+    lang="en",
+    other="中文",
+    title="The Food Critic",
+    tagline="Show me a dish. I name it, score it, and argue my case.",
+    theme="Light or dark",
+    logout="Leave",
+    chat="Conversation",
+    invite_title="What is on your plate?",
+    invite="Drop a photo here, or several, with or without a question. Then ask on.",
+    box="Ask about the dish, or add photos",
+    new="New conversation",
+    questions=(
+        "Which cuisine is this dish from?",
+        "What does this dish taste like?",
+        "Where can I eat this dish?",
+        "How is this dish plated?",
+    ),
+    suggestions="Ask",
+    samples="From the kitchen",
+    samples_hint="No photo at hand? Pick a plate.",
+    ask_about="Ask about {dish}",
+    sampling="How answers are drawn",
+    sampling_hint="Lower is soberer, higher is bolder.",
+    top_p="Top-p",
+    temperature="Temperature",
+    disclaimer=(
+        "A critic can be wrong, and no photo shows allergens or freshness. "
+        "Your photos and questions stay on this machine."
+    ),
+    looking="Looking at it",
+    queued_one="One question is before yours",
+    queued_many="{ahead} questions are before yours",
+    about_seconds=", about {seconds} s to wait",
+    stopped="Stopped.",
+    score="{score} out of 10",
+    unsure="Not sure. What it might be:",
+    photo_of="Your photo",
+    thanks="Noted, thank you.",
+    failed="I could not finish this answer. That is my fault, not yours: please try again.",
+    photo_first="Send a photo of a dish first, then ask away.",
+    no_session="This page needs its cookie to know which conversation is yours: allow it and reload.",
+    too_long="That is a long question: {length} characters, and I read {limit} at most.",
+    too_many_photos="One question may have {limit} photos at most.",
+    full_user="You have {limit} questions waiting already. Please ask again in about {seconds} s.",
+    full_total="Too many people are asking right now. Please try again in about {minutes} min.",
+    not_an_image="I cannot open this as a picture. Send a JPEG, PNG, WebP, GIF or HEIC.",
+    truncated="This picture is damaged or cut off. Please send it again.",
+    too_large="This file is larger than 20 MB. Send a smaller one.",
+    too_many_pixels="This picture has more than 50 million pixels. Send a smaller one.",
+    password="Password",
+    enter="Come in",
+    wrong="That is not the password.",
+    locked="This table is reserved.",
+)
+
+ZH: Final = Texts(
+    lang="zh",
+    other="English",
+    title="美食评论家",
+    tagline="端上一道菜：我来认，来评，来打分。",
+    theme="浅色或深色",
+    logout="离开",
+    chat="对话",
+    invite_title="今天吃什么？",
+    invite="把一张或几张照片拖到这里，可以附上问题，之后接着问。",
+    box="问问这道菜，或者添加照片",
+    new="重新开始",
+    questions=(
+        "这道菜是什么菜系？",
+        "这道菜是什么滋味？",
+        "去哪里能吃到这道菜？",
+        "这道菜的摆盘有什么特点？",
+    ),
+    suggestions="问一问",
+    samples="今日例菜",
+    samples_hint="手边没有照片？挑一盘试试。",
+    ask_about="点评{dish}",
+    sampling="回答的随机程度",
+    sampling_hint="越低越稳，越高越放得开。",
+    top_p="Top-p",
+    temperature="温度",
+    disclaimer="评论家也会看走眼；照片看不出过敏原，也看不出新鲜与否。照片和问题只留在这台机器上。",
+    looking="正在看",
+    queued_one="前面还有 1 个问题",
+    queued_many="前面还有 {ahead} 个问题",
+    about_seconds="，大约等 {seconds} 秒",
+    stopped="已停止。",
+    score="满分十分，得 {score} 分",
+    unsure="拿不准，可能是：",
+    photo_of="你的照片",
+    thanks="记下了，谢谢。",
+    failed="这次没能答完，是我的问题，请再试一次。",
+    photo_first="先发一张菜的照片，再随便问。",
+    no_session="页面要靠 cookie 认出哪段对话是你的：请允许 cookie 后刷新。",
+    too_long="问题太长了：{length} 个字，最多只读 {limit} 个。",
+    too_many_photos="一个问题最多带 {limit} 张照片。",
+    full_user="你已经有 {limit} 个问题在排队，请大约 {seconds} 秒后再问。",
+    full_total="现在问的人太多了，请大约 {minutes} 分钟后再试。",
+    not_an_image="打不开这张图片。请发 JPEG、PNG、WebP、GIF 或 HEIC。",
+    truncated="这张图片损坏或不完整，请重新发送。",
+    too_large="文件超过 20 MB，请发小一点的。",
+    too_many_pixels="图片超过五千万像素，请发小一点的。",
+    password="密码",
+    enter="进门",
+    wrong="密码不对。",
+    locked="这张桌子已预订。",
+)
+
+TEXTS: Final[dict[Lang, Texts]] = {"zh": ZH, "en": EN}
+
+
+def preferred(accept_language: str | None, default: Lang) -> Lang:
+    """The language of ours that an ``Accept-Language`` header likes best (RFC 9110, 12.5.4)."""
+    best: Lang = default
+    weight = 0.0
+    for part in (accept_language or "").split(",")[:20]:
+        tag, _, parameter = part.strip().partition(";")
+        name = tag.strip().lower().split("-")[0]
+        try:
+            quality = float(parameter.strip().removeprefix("q=")) if parameter.strip() else 1.0
+        except ValueError:
+            continue
+        for lang in LANGUAGES:
+            if name == lang and quality > weight:
+                best, weight = lang, quality
+    return best
