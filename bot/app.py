@@ -139,14 +139,16 @@ async def serve(
             asyncio.create_task(dispatcher.run(), name="dispatcher"),
             asyncio.create_task(courier.run(), name="courier"),
         ]
+        stack.push_async_callback(cancel, parts)
         stack.push_async_callback(courier.drain, DRAIN)
         stack.push_async_callback(dispatcher.drain, DRAIN)
-        stack.push_async_callback(cancel, parts)
         if settings.webhook_url:
             await stack.enter_async_context(webhook.open_door(db, bot, source, settings))
         else:
             await bot.delete_webhook()
-            parts.append(asyncio.create_task(inbox.poll(db, bot, source), name="poll"))
+            polling = asyncio.create_task(inbox.poll(db, bot, source), name="poll")
+            parts.append(polling)
+            stack.push_async_callback(cancel, [polling])
         stopping = asyncio.create_task(stop.wait())
         stack.push_async_callback(cancel, [stopping])
         done, _ = await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)

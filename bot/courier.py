@@ -88,16 +88,17 @@ class Courier:
         self._name = name
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._watches: dict[int, Watch] = {}
+        self._stopping = False
         #: jobs whose question was edited before they were followed
         self._superseded: set[int] = set()
         #: until Telegram refuses them
         self._drafts = True
 
     async def run(self) -> None:
-        """Deliver for ever. Cancel to stop; then `drain`."""
+        """Deliver until `drain` is called."""
         await queue.reclaim(self._db, CHANNEL, self._name)
         async with wake.listen(self._db, f"outbox:{CHANNEL}") as bell:
-            while True:
+            while not self._stopping:
                 room = FOLLOWED - len(self._tasks)
                 jobs: tuple[Job, ...] = ()
                 if room > 0:
@@ -116,6 +117,10 @@ class Courier:
 
     async def drain(self, patience: float) -> None:
         """Let deliveries under way end, for `patience` seconds; the rest is the next courier's."""
+        # A task cancelled inside a database call costs a connection: ask first.
+        self._stopping = True
+        topics = [f"draft:{job_id}" for job_id in self._watches]
+        self._db.hub.ring([f"outbox:{CHANNEL}", *topics])
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=patience)
@@ -144,8 +149,8 @@ class Courier:
         try:
             if watch.target.is_private and not job.is_finished and "superseded" not in watch.done:
                 await self._greet(watch)
-            await self._until_finished(watch)
-            await self._deliver(watch)
+            if await self._until_finished(watch):
+                await self._deliver(watch)
         except (LeaseLost, JobNotFound) as error:
             log.info("delivery_left", job=job.id, reason=str(error))
         except Forbidden as error:
@@ -182,21 +187,23 @@ class Courier:
             return texts.text(watch.lang, "looking")
         return texts.text(watch.lang, "queued", ahead=where.ahead, seconds=round(where.seconds))
 
-    async def _until_finished(self, watch: Watch) -> None:
+    async def _until_finished(self, watch: Watch) -> bool:
+        """Show how it goes on; False: we were told to stop before it ended."""
         async with wake.listen(self._db, f"draft:{watch.job.id}") as bell:
-            while True:
+            while not self._stopping:
                 watch.job = await queue.get(self._db, watch.job.id)
                 if watch.job.is_finished:
-                    return
+                    return True
                 await self._renew(watch)
                 wait = self._watch_every
                 if watch.target.is_private:
                     wait = await self._show(watch)
                 await bell.wait(wait)
                 since = asyncio.get_running_loop().time() - watch.shown_at
-                if watch.job.draft and since < self._stream_every:
+                if watch.job.draft and since < self._stream_every and not self._stopping:
                     # Tokens ring far more often than anyone may be told of them.
                     await bell.wait(self._stream_every - since)
+        return False
 
     async def _show(self, watch: Watch) -> float:
         """Show the position or the text so far, if worth a call; seconds until the next look."""

@@ -82,31 +82,33 @@ class Dispatcher:
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CONCURRENCY)
+        self._stopping = False
         self._done: list[Letter] = []
         self._some_done = asyncio.Event()
+        self._marking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Read the inbox for ever. Cancel to stop; then `drain`."""
+        """Read the inbox until `drain` is called."""
         after = 0
-        marking = asyncio.create_task(self._mark(), name="inbox-mark")
-        try:
-            async with wake.listen(self._db, topic(self._source)) as bell:
-                while True:
-                    letters = await inbox.waiting(self._db, self._source, after=after, limit=500)
-                    for letter in letters:
-                        after = letter.id
-                        if letter.attempts >= ATTEMPTS:
-                            # It was begun and not ended by so many processes: it may kill us, too.
-                            await inbox.refused(self._db, letter, "given up")
-                        else:
-                            self._post(letter)
-                    if not letters:
-                        await bell.wait(1.0)
-        finally:
-            marking.cancel()
+        self._marking = asyncio.create_task(self._mark(), name="inbox-mark")
+        async with wake.listen(self._db, topic(self._source)) as bell:
+            while not self._stopping:
+                letters = await inbox.waiting(self._db, self._source, after=after, limit=500)
+                for letter in letters:
+                    after = letter.id
+                    if letter.attempts >= ATTEMPTS:
+                        # It was begun and not ended by so many processes: it may kill us, too.
+                        await inbox.refused(self._db, letter, "given up")
+                    else:
+                        self._post(letter)
+                if not letters:
+                    await bell.wait(1.0)
 
     async def drain(self, patience: float) -> None:
         """Let what is being handled end, for `patience` seconds; the rest stays in the inbox."""
+        # A task cancelled inside a database call costs a connection: ask first.
+        self._stopping = True
+        self._db.hub.ring([topic(self._source)])
         for lane in self._lanes.values():
             lane.letters.clear()
             lane.came.set()
@@ -115,8 +117,9 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._done:
-            await inbox.handled(self._db, *self._done)
+        self._some_done.set()
+        if self._marking is not None:
+            await self._marking
 
     def _post(self, letter: Letter) -> None:
         key = lane_of(letter.payload)
@@ -194,13 +197,12 @@ class Dispatcher:
             await inbox.refused(self._db, letter, reason)
 
     async def _mark(self) -> None:
-        while True:
+        """Mark what is done, in batches; ends when stopping and all is marked."""
+        while not (self._stopping and not self._done and not self._tasks):
             await self._some_done.wait()
-            await asyncio.sleep(BATCH)
+            if not self._stopping:
+                await asyncio.sleep(BATCH)
             self._some_done.clear()
             done, self._done = self._done, []
-            try:
+            if done:
                 await inbox.handled(self._db, *done)
-            except BaseException:
-                self._done.extend(done)
-                raise

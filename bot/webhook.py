@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -96,24 +97,22 @@ async def open_door(db: Database, bot: Bot, source: str, settings: Settings) -> 
         SettingsError: the port is taken.
     """
     secret = secret_of(settings)
+    try:
+        listening = socket.create_server((settings.webhook_host, settings.webhook_port))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.webhook_host}:{settings.webhook_port} "
+            f"({error.strerror}): set FOODCRITIC_WEBHOOK_PORT to a free port"
+        ) from error
     config = uvicorn.Config(
         Door(db, source, secret),
-        host=settings.webhook_host,
-        port=settings.webhook_port,
         lifespan="off",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
     )
     server = Server(config)
-    serving = asyncio.create_task(server.serve(), name="webhook")
-    while not server.started:
-        if serving.done():
-            raise SettingsError(
-                f"cannot listen on {settings.webhook_host}:{settings.webhook_port}: "
-                "set FOODCRITIC_WEBHOOK_PORT to a free port"
-            )
-        await asyncio.sleep(0.02)
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="webhook")
     try:
         await bot.set_webhook(
             str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED

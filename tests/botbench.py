@@ -9,8 +9,11 @@ async with restaurant(tmp_path) as place:
 """
 
 import asyncio
+import atexit
 import contextlib
 import io
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,11 +63,13 @@ class Model:
         self.open.set()
 
 
-async def work(db: Database, model: Model) -> None:
-    """Claim and answer for ever."""
+async def work(db: Database, model: Model, stop: asyncio.Event) -> None:
+    """Claim and answer until told to stop."""
     async with wake.listen(db, "jobs") as bell:
-        while True:
-            await model.open.wait()
+        while not stop.is_set():
+            if not model.open.is_set():
+                await bell.wait()
+                continue
             job = await queue.claim(db, "scripted")
             if job is None:
                 await bell.wait()
@@ -91,6 +96,14 @@ class Place:
     db: Database
     settings: Settings
     model: Model
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """Stop the bot gracefully."""
+        assert self.serving is not None
+        self.stopping.set()
+        await self.serving
 
     async def settled(self, patience: float = 10.0) -> None:
         """Wait until every job is delivered and the bot has said all it will."""
@@ -133,36 +146,60 @@ async def restaurant(
 ) -> AsyncIterator[Place]:
     """Telegram, bot and worker, stopped at the end; `values` are settings."""
     async with telegram(scale=scale, **(options or {})) as tg:
-        config = settings.load(
-            home=home,
-            telegram_bot_token=tg.world.token,
-            telegram_api=tg.address,
-            **{"queue_per_user": 50, **values},
-        )
-        async with database.connected(config) as db:
+        config = configured(home, tg, **values)
+        await migrated(config)
+        db = await database.connect(config)
+        try:
             place = Place(tg, db, config, model or Model())
             async with opened(place, scale):
                 yield place
+        finally:
+            await db.close()
+
+
+def configured(home: Path, tg: Telegram, **values: Any) -> Settings:
+    """Settings of a bot in that Telegram."""
+    return settings.load(
+        home=home,
+        telegram_bot_token=tg.world.token,
+        telegram_api=tg.address,
+        **{"queue_per_user": 50, "queue_total": 5000, **values},
+    )
+
+
+async def migrated(config: Settings) -> None:
+    """A migrated database, copied from one that is made once."""
+    global _template
+    if _template is None:
+        folder = tempfile.mkdtemp(prefix="foodcritic-template-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        await database.migrate(settings.load(home=Path(folder)))
+        _template = Path(folder) / "foodcritic.db"
+    config.home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_template, config.home / "foodcritic.db")
+
+
+_template: Path | None = None
 
 
 @contextlib.asynccontextmanager
 async def opened(place: Place, scale: float = FAST) -> AsyncIterator[None]:
     """Run bot and worker; both are gone at the end, the database is not."""
-    stop = asyncio.Event()
+    stop = place.stopping = asyncio.Event()
     pace = app.Pace(limits=Limits().scaled(scale), scale=scale)
     serving = asyncio.create_task(app.run(place.settings, place.db, stop, pace=pace))
-    working = asyncio.create_task(work(place.db, place.model))
+    place.serving = serving
+    no_more = asyncio.Event()
+    working = asyncio.create_task(work(place.db, place.model, no_more))
     try:
         await place.tg.world.until(
-            lambda: (
-                place.tg.world.made("getMe") and (place.tg.world.poll_generation or serving.done())
-            ),
+            lambda: serving.done() or place.tg.world.is_listened_to,
             10,
             "the bot did not start",
         )
         yield
     finally:
+        no_more.set()
         stop.set()
         await serving
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await working

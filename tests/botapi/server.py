@@ -162,13 +162,18 @@ class Api:
         world.poll_generation += 1
         generation = world.poll_generation
         offset, limit = int(params.get("offset") or 0), int(params.get("limit") or 100)
+        world.pending(offset, 0)  # confirms what came before
         world.tick()
 
         def ready() -> bool:
             return generation != world.poll_generation or bool(world.pending(offset, limit))
 
-        with contextlib.suppress(TimeoutError):
-            await world.until(ready, float(params.get("timeout") or 0), "updates")
+        world.polling += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                await world.until(ready, float(params.get("timeout") or 0), "updates")
+        finally:
+            world.polling -= 1
         if generation != world.poll_generation:
             return refuse(409, "Conflict: terminated by other getUpdates request; "
                                "make sure that only one bot instance is running")  # fmt: skip

@@ -101,6 +101,7 @@ class World:
         self.allowed: set[str] | None = None
         self.webhook: Json = {"url": ""}
         self.poll_generation = 0
+        self.polling = 0
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
         self.meter = Meter(now=clock, scale=scale)
@@ -134,6 +135,11 @@ class World:
             except TimeoutError:
                 continue
         return value
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether a bot polls, or has told where updates are to be posted."""
+        return self.polling > 0 or bool(self.webhook["url"])
 
     # -- people and chats --------------------------------------------------------------------
 

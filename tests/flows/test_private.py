@@ -139,7 +139,6 @@ async def test_waiting_people_see_their_place_in_the_queue(tmp_path: Path) -> No
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)  # the worker is at its gate now
         people = [place.person(name) for name in ("Ann", "Bob", "Cem", "Dan")]
         for number, person in enumerate(people):
             person.sends_photo(picture(number))
@@ -205,7 +204,6 @@ async def test_stop_while_waiting_takes_the_question_out_of_the_queue(tmp_path: 
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         ann.sends_photo(picture())
         await ann.taps("⏹ Stop")
@@ -235,7 +233,6 @@ async def test_an_edited_question_replaces_the_one_that_waits(tmp_path: Path) ->
     model = Model(answer=lambda job: f"About {job.question}.")
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         message = ann.sends_photo(picture(), caption="Is it old?")
         await ann.sees("Looking")
@@ -269,7 +266,6 @@ async def test_an_answer_to_a_deleted_question_still_comes(tmp_path: Path) -> No
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         message = ann.sends_photo(picture())
         ann.deletes(message)
@@ -282,7 +278,6 @@ async def test_a_deleted_status_message_is_replaced_by_the_answer(tmp_path: Path
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         ann.sends_photo(picture())
         status = await ann.sees("Looking")
@@ -298,7 +293,6 @@ async def test_who_blocks_the_bot_costs_nothing_and_is_welcome_back(tmp_path: Pa
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         ann.sends_photo(picture())
         await ann.sees("Looking")
@@ -315,7 +309,6 @@ async def test_a_full_queue_says_until_when(tmp_path: Path) -> None:
     model = Model()
     async with restaurant(tmp_path, model=model, queue_per_user=2) as place:
         model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         for n in range(3):
             ann.sends_photo(picture(n))
@@ -364,7 +357,6 @@ async def test_the_same_update_twice_makes_one_job(tmp_path: Path) -> None:
 async def test_a_job_that_fails_is_apologised_for(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         place.model.open.clear()
-        await asyncio.sleep(0.3)
         ann = place.person("Ann")
         ann.sends_photo(picture())
         await ann.sees("Looking")

@@ -1,0 +1,117 @@
+"""Telegram misbehaves; everybody still gets exactly one complete answer."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.botapi.faults import Fault, Kind
+from tests.botbench import Model, opened, picture, restaurant
+
+ANSWER = "**Ramen** · 8/10\n\n" + "Rich broth. " * 20
+
+
+def finals(history: list[tuple[int, str]]) -> Counter[int]:
+    """Message id → how often it came to say the whole answer."""
+    whole = ANSWER.replace("**", "").strip()
+    return Counter({number for number, text in history if text == whole})
+
+
+@pytest.mark.parametrize("kind", [Kind.FLOOD, Kind.SERVER_ERROR, Kind.CUT_BEFORE, Kind.CUT_AFTER])
+@pytest.mark.parametrize(
+    "method",
+    ["sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction", "deleteMessage"],
+)
+async def test_one_fault_anywhere_still_gives_one_complete_answer(
+    tmp_path: Path, kind: Kind, method: str
+) -> None:
+    model = Model(answer=lambda job: ANSWER, pieces=10, pause=0.03)
+    async with restaurant(tmp_path, model=model) as place:
+        place.tg.world.faults.append(Fault(kind=kind, method=method, seconds=1))
+        ann = place.person("Ann")
+        ann.sends_photo(picture())
+        await ann.sees_button("Try again")
+        await place.settled()
+        assert len(finals(ann.chat.history)) == 1
+        whole = [m for m in ann.visible() if "Try again" in str(m.buttons)]
+        assert len(whole) == 1
+
+
+async def test_random_faults_everywhere_still_give_one_complete_answer_each(
+    tmp_path: Path,
+) -> None:
+    model = Model(answer=lambda job: ANSWER, pieces=5, pause=0.02)
+    async with restaurant(tmp_path, model=model, options={"seed": 7}) as place:
+        for kind in (Kind.SERVER_ERROR, Kind.CUT_BEFORE, Kind.CUT_AFTER):
+            for method in ("sendMessage", "editMessageText", "getUpdates", "getFile", "download"):
+                place.tg.world.faults.append(
+                    Fault(kind=kind, method=method, times=None, probability=0.05)
+                )
+        people = [place.person(f"P{n}") for n in range(15)]
+        for number, person in enumerate(people):
+            person.sends_photo(picture(number))
+        for person in people:
+            await person.sees_button("Try again", 40)
+        await place.settled(40)
+        for person in people:
+            assert len(finals(person.chat.history)) == 1
+        assert sum(fault.used for fault in place.tg.world.faults) > 10
+
+
+async def test_one_chats_flood_wait_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        ann, bob = place.person("Ann"), place.person("Bob")
+        fault = Fault(kind=Kind.FLOOD, chat_id=ann.id, method="sendMessage", seconds=2)
+        place.tg.world.faults.append(fault)
+        ann.sends_photo(picture())
+        await asyncio.sleep(0.2)
+        bob.sends_photo(picture(1))
+        await bob.sees("Ramen", 1.5)
+        assert not ann.visible()
+        await ann.sees("Ramen")
+
+
+async def test_a_photo_that_telegram_loses_is_asked_for_again(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        ann = place.person("Ann")
+        message = ann.sends_photo(picture())
+        place.tg.world.files.clear()
+        del message
+        await ann.sees("Please send it again")
+
+
+async def test_what_a_stopped_bot_left_is_taken_up_by_the_next(tmp_path: Path) -> None:
+    model = Model(pieces=1)
+    async with restaurant(tmp_path, model=model) as place:
+        model.open.clear()
+        ann, bob = place.person("Ann"), place.person("Bob")
+        ann.sends_photo(picture())
+        status = await ann.sees("Looking")
+        place.tg.world.faults.append(Fault(kind=Kind.SERVER_ERROR, method="getFile", times=None))
+        bob.sends_album([picture(1), picture(2)])
+        await asyncio.sleep(0.3)
+        started = asyncio.get_running_loop().time()
+        await place.stop()
+        assert asyncio.get_running_loop().time() - started < 10
+        place.tg.world.faults.clear()
+        model.open.set()
+        async with opened(place):
+            answer = await ann.sees("Ramen")
+            assert answer.id == status.id
+            await bob.sees("Ramen")
+            await place.settled()
+            assert [len(job.photos) for job in await place.jobs()] == [1, 2]
+            assert len(ann.visible()) == len(bob.visible()) == 1
+
+
+async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: Path) -> None:
+    model = Model(answer=lambda job: "so " * 300, pieces=60, pause=0.02)
+    async with restaurant(tmp_path, model=model) as place:
+        ann = place.person("Ann")
+        for number in range(4):
+            ann.sends_photo(picture(number))
+        await place.tg.world.until(lambda: len(model.seen) == 4, 20, "4 answers")
+        await place.settled(20)
+        assert place.tg.world.meter.over == []
+        assert len(ann.visible()) == 4

@@ -1,0 +1,132 @@
+"""Groups, topics, and groups that become supergroups."""
+
+from pathlib import Path
+
+from tests.botbench import Model, picture, restaurant
+
+
+async def test_a_group_gets_one_send_for_an_answer_and_nothing_else(tmp_path: Path) -> None:
+    model = Model(answer=lambda job: "so " * 60, pieces=20, pause=0.05)
+    async with restaurant(tmp_path, model=model) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        asked = ann.sends_photo(picture(), caption="@foodcritic_bot what is this?")
+        answer = await ann.sees("so so")
+        await place.settled()
+        calls = [call.method for call in place.tg.world.calls if call.chat_id == group.chat.id]
+        assert calls == ["sendMessage"]
+        assert answer.message["reply_to_message"]["message_id"] == asked["message_id"]
+        assert (await place.jobs())[0].question == "what is this?"
+
+
+async def test_the_bot_is_quiet_unless_it_is_meant_also_without_privacy_mode(
+    tmp_path: Path,
+) -> None:
+    async with restaurant(tmp_path, options={"privacy": False}) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        ann.sends_photo(picture())
+        ann.sends_album([picture(1), picture(2)])
+        ann.says("what a dish")
+        ann.sends_sticker()
+        ann.says("/help@other_bot")
+        ann.says("/nothing")
+        await ann.sees_nothing(0.6)
+        ann.says("/help@foodcritic_bot")
+        await ann.sees("/new – start over")
+
+
+async def test_replying_to_a_photo_or_to_an_answer_asks_about_it(tmp_path: Path) -> None:
+    model = Model(answer=lambda job: f"{len(job.photos)} photos: {job.question}")
+    async with restaurant(tmp_path, model=model) as place:
+        group = place.group()
+        ann, bob = group.member(place.person("Ann")), group.member(place.person("Bob"))
+        photo = ann.sends_photo(picture())
+        bob.says("@foodcritic_bot is it good?", reply_to=photo["message_id"])
+        answer = await bob.sees("1 photos: is it good?")
+        bob.says("and healthy?", reply_to=answer.id)
+        await bob.sees("0 photos: and healthy?")
+
+
+async def test_topics_do_not_share_a_dialogue(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        group = place.group(forum=True)
+        ann = place.person("Ann")
+        noodles = group.member(ann, topic=group.topic(7, "Noodles"))
+        sweets = group.member(ann, topic=group.topic(9, "Sweets"))
+        noodles.sends_photo(picture(), caption="@foodcritic_bot")
+        answer = await noodles.sees("Ramen")
+        assert answer.message["message_thread_id"] == 7
+        sweets.says("@foodcritic_bot is it sweet?")
+        nothing = await sweets.sees("Send me a photo of a dish first")
+        assert nothing.message["message_thread_id"] == 9
+
+
+async def test_an_answer_to_a_deleted_topic_goes_to_the_general_one(tmp_path: Path) -> None:
+    model = Model()
+    async with restaurant(tmp_path, model=model) as place:
+        model.open.clear()
+        group = place.group(forum=True)
+        ann = group.member(place.person("Ann"), topic=group.topic(7, "Noodles"))
+        ann.sends_photo(picture(), caption="@foodcritic_bot")
+        await place.tg.world.until(lambda: place.tg.world.made("getFile"), 5, "fetched")
+        del group.chat.topics[7]
+        model.open.set()
+        await group.member(ann).sees("Ramen")
+
+
+async def test_a_group_that_migrates_while_its_answer_is_made_gets_it_there(
+    tmp_path: Path,
+) -> None:
+    model = Model()
+    async with restaurant(tmp_path, model=model) as place:
+        model.open.clear()
+        group = place.group(kind="group")
+        ann = group.member(place.person("Ann"))
+        ann.sends_photo(picture(), caption="@foodcritic_bot")
+        await place.tg.world.until(lambda: place.tg.world.made("getFile"), 5, "fetched")
+        new = group.migrates(-1_000_000_000_999)
+        model.open.set()
+        ann_there = new.member(ann)
+        ann_there.mark = 0
+        await ann_there.sees("Ramen")
+        await place.settled()
+        assert [job.chat_id for job in await place.jobs()] == [new.chat.id]
+        assert len(list(place.tg.world.texts(new.chat.id))) == 1
+
+
+async def test_being_added_says_hello_and_being_removed_is_noted(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        ann.member_update("left", "member")
+        await ann.sees("Reply to a photo with @foodcritic_bot")
+        ann.kicks_bot()
+        await place.settled()
+
+
+async def test_only_who_asked_may_try_again(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        group = place.group()
+        ann, bob = group.member(place.person("Ann")), group.member(place.person("Bob"))
+        ann.sends_photo(picture(), caption="@foodcritic_bot")
+        await ann.sees("Ramen")
+        assert await bob.taps("Try again") == "Only the person who asked can do that."
+        assert await ann.taps("Try again") == "Once more…"
+
+
+async def test_a_busy_group_stays_within_its_twenty_a_minute(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        group = place.group()
+        people = [group.member(place.person(f"P{n}")) for n in range(30)]
+        for number, person in enumerate(people):
+            person.sends_photo(picture(number), caption="@foodcritic_bot")
+        await place.tg.world.until(
+            lambda: len(place.tg.world.made("sendMessage", group.chat.id, ok=True)) == 30, 30, "30"
+        )
+        await place.settled()
+        assert place.tg.world.meter.over == []
+        answered = {
+            m["reply_to_message"]["message_id"] for m in place.tg.world.by_bot(group.chat.id)
+        }
+        assert len(answered) == 30
