@@ -77,9 +77,8 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                         gr.Button(text, size="sm", min_width=0, elem_classes="fc-chip")
                         for text in texts.questions
                     ]
-                    clear = gr.Button(
-                        texts.new, size="sm", min_width=0, elem_id="fc-new", elem_classes="fc-chip"
-                    )
+                # Pressed by the one in the masthead, which no Gradio component can be part of.
+                clear = gr.Button(texts.new, elem_id="fc-clear")
             with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
                 gallery = gr.HTML(
                     _gallery(texts, shown),
@@ -202,7 +201,7 @@ async def _plainly(texts: Texts, doing: Awaitable[Any]) -> Any:
     try:
         return await doing
     except PhotoError as error:
-        said = texts.photo(error.code)
+        said = texts.refusal(error.code)
     except QueueFull as error:
         said = texts.full(error)
     except Refused as error:
@@ -268,7 +267,7 @@ def _masthead(texts: Texts, *, with_exit: bool) -> str:
     leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
     return (
         f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
-        f'<nav>{leave}<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
+        f'<nav><button type="button" class="fc-link" id="fc-new">{texts.new}</button>{leave}<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
         f' aria-label="{texts.theme}">◐</button>'
         f'<a class="fc-link" id="fc-language" href="../{other}/" hreflang="{other}"'
         f' lang="{other}">{texts.other}</a></nav></header>'

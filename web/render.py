@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from foodcritic import critique
@@ -22,6 +22,8 @@ Message = dict[str, Any]
 _STARTED: Final = Position(ahead=0, seconds=0.0)
 # A picture in Markdown would be fetched: it stays text.
 _PICTURE: Final = re.compile(r"!(?=\[)")
+# How an engine that sees one photo at a time heads its answer about the next (`engine.critic`).
+_NEXT_PHOTO: Final = re.compile(r"\n*📷 (\d+)/\d+\n+")
 
 
 def messages(job: Job, texts: Texts, position: Position | None = None) -> list[Message]:
@@ -55,7 +57,7 @@ def answered(job: Job, texts: Texts, position: Position) -> str:
     if job.status == JobStatus.DOING:
         return _text(job.draft) if job.draft else _waiting(texts.looking)
     if job.status == JobStatus.FAILED:
-        return f'<div class="fc-note">{texts.failed}</div>'
+        return f'<div class="fc-note">{texts.apology(job.error)}</div>'
     if job.status == JobStatus.CANCELLED:
         said = _text(job.answer or job.draft or "")
         return f'{said}\n\n<div class="fc-note">{texts.stopped}</div>'.strip()
@@ -74,18 +76,25 @@ def _text(text: str) -> str:
 def _critique(job: Job, texts: Texts) -> str:
     # The answer's own language, whatever the page speaks now.
     spoken = TEXTS["zh" if job.lang == "zh" else "en"]
-    text = job.answer or ""
     judged = job.critique or {}
     candidates = [_candidate(found) for found in judged.get("candidates") or ()]
-    unsure = bool(judged.get("unsure"))
-    head = ""
-    if job.kind == JobKind.CRITIQUE and len(job.photos) <= 1:
-        read = critique.parse(text, candidates)
-        if read.dish_zh or read.dish_en:
-            head = _card(read, spoken)
-            text = read.body
-    tail = _doubt(candidates, spoken) if unsure and len(candidates) > 1 else ""
-    return "\n\n".join(part for part in (head, _text(text), tail) if part)
+    first, *others = _NEXT_PHOTO.split(job.answer or "")
+    parts = [_about_one(first, candidates, job.kind, spoken)]
+    if judged.get("unsure") and len(candidates) > 1:
+        parts.append(_doubt(candidates, spoken))
+    for number, other in zip(others[::2], others[1::2], strict=True):
+        parts.append(f'<div class="fc-photo-number">{texts.photo_number.format(number=number)}</div>')
+        parts.append(_about_one(other, (), job.kind, spoken))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _about_one(text: str, candidates: Sequence[Candidate], kind: JobKind, texts: Texts) -> str:
+    """What was said about one photo."""
+    read = critique.parse(text, candidates)
+    if kind != JobKind.CRITIQUE or not (read.dish_zh or read.dish_en):
+        return _text(text)
+    body = read.body
+    return f"{_card(read, texts)}\n\n{_text(body)}" if body != text.strip() else _text(text)
 
 
 def _card(read: critique.Critique, texts: Texts) -> str:

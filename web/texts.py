@@ -51,9 +51,10 @@ class Texts:
     score: str
     unsure: str
     photo_of: str
-    thanks: str
+    photo_number: str
     # why there is none
     failed: str
+    talked_out: str
     photo_first: str
     no_session: str
     too_long: str
@@ -70,15 +71,15 @@ class Texts:
     wrong: str
     locked: str
 
-    def photo(self, code: PhotoCode) -> str:
+    def apology(self, code: str | None) -> str:
+        """What a job that failed with this code says."""
+        if code == "too_long":
+            return self.talked_out
+        return str(getattr(self, code)) if code in get_args(PhotoCode) else self.failed
+
+    def refusal(self, code: PhotoCode) -> str:
         """Why a photo is refused."""
-        refusals: dict[PhotoCode, str] = {
-            "not_an_image": self.not_an_image,
-            "truncated": self.truncated,
-            "too_large": self.too_large,
-            "too_many_pixels": self.too_many_pixels,
-        }
-        return refusals[code]
+        return self.apology(code)
 
     def full(self, error: QueueFull) -> str:
         """Why there is no room, and until about when."""
@@ -110,10 +111,10 @@ EN: Final = Texts(
     box="Ask about the dish, or add photos",
     new="New conversation",
     questions=(
-        "Which cuisine is this dish from?",
-        "What does this dish taste like?",
-        "Where can I eat this dish?",
-        "How is this dish plated?",
+        "Which cuisine is this?",
+        "What does it taste like?",
+        "Where should I eat it?",
+        "What is special about the plating?",
     ),
     suggestions="Ask",
     samples="From the kitchen",
@@ -135,8 +136,9 @@ EN: Final = Texts(
     score="{score} out of 10",
     unsure="Not sure. What it might be:",
     photo_of="Your photo",
-    thanks="Noted, thank you.",
+    photo_number="Photo {number}",
     failed="I could not finish this answer. That is my fault, not yours: please try again.",
+    talked_out="This conversation has become longer than I can read: start a new one.",
     photo_first="Send a photo of a dish first, then ask away.",
     no_session="This page needs its cookie to know which conversation is yours: allow it and reload.",
     too_long="That is a long question: {length} characters, and I read {limit} at most.",
@@ -166,9 +168,9 @@ ZH: Final = Texts(
     box="问问这道菜，或者添加照片",
     new="重新开始",
     questions=(
-        "这道菜是什么菜系？",
+        "这道菜是哪个菜系？",
         "这道菜是什么滋味？",
-        "去哪里能吃到这道菜？",
+        "哪里能吃到这道菜？",
         "这道菜的摆盘有什么特点？",
     ),
     suggestions="问一问",
@@ -188,8 +190,9 @@ ZH: Final = Texts(
     score="满分十分，得 {score} 分",
     unsure="拿不准，可能是：",
     photo_of="你的照片",
-    thanks="记下了，谢谢。",
+    photo_number="第 {number} 张",
     failed="这次没能答完，是我的问题，请再试一次。",
+    talked_out="这段对话太长，我读不下了：请重新开始。",
     photo_first="先发一张菜的照片，再随便问。",
     no_session="页面要靠 cookie 认出哪段对话是你的：请允许 cookie 后刷新。",
     too_long="问题太长了：{length} 个字，最多只读 {limit} 个。",
