@@ -16,7 +16,7 @@ import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from telegram.constants import ChatAction
@@ -31,7 +31,7 @@ from bot.texts import Lang
 from foodcritic import people, queue, wake
 from foodcritic.columns import JobStatus
 from foodcritic.db import Database
-from foodcritic.errors import JobNotFound, LeaseLost
+from foodcritic.errors import JobNotFound, LeaseLost, PhotoCode
 from foodcritic.jobs import Job, Position
 
 log = structlog.get_logger(__name__)
@@ -183,7 +183,7 @@ class Courier:
         where = Position(ahead=0, seconds=0)
         if watch.job.status is JobStatus.TODO:
             where = await queue.position(self._db, watch.job.id)
-        if where.ahead == 0:
+        if where.ahead == 0 and where.seconds < 1:
             return texts.text(watch.lang, "looking")
         return texts.text(watch.lang, "queued", ahead=where.ahead, seconds=round(where.seconds))
 
@@ -325,4 +325,6 @@ def outcome(job: Job, lang: Lang) -> str:
         so_far = (job.draft or "").strip()
         stopped = texts.text(lang, "stopped")
         return f"{so_far}\n\n{stopped}" if so_far else stopped
-    return texts.text(lang, "failed")
+    if job.error is not None and job.error in get_args(PhotoCode):
+        return texts.text(lang, f"photo-{job.error.replace('_', '-')}")
+    return texts.text(lang, "failed-too-long" if job.error == "too_long" else "failed")

@@ -12,22 +12,26 @@ import asyncio
 import atexit
 import contextlib
 import io
+import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bot import app
 from bot.budget import Limits
+from engine import Generation, Message, Picture, worker
 from foodcritic import db as database
-from foodcritic import queue, settings, tables, wake
+from foodcritic import queue, settings, tables
 from foodcritic.db import Database
-from foodcritic.errors import JobCancelled, LeaseLost
+from foodcritic.errors import EngineError
 from foodcritic.jobs import Job
 from foodcritic.settings import Settings
 from tests.botapi.script import Telegram, telegram
@@ -44,48 +48,73 @@ def picture(seed: int = 0, size: tuple[int, int] = (640, 480), kind: str = "JPEG
     return data.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the worker put to the model."""
+
+    #: "" when a critique was asked for
+    question: str
+    photos: int
+    lang: str
+
+
+def critique(asked: Asked) -> str:
+    """A short critique in the language asked for."""
+    if asked.lang == "zh":
+        return "**日式拉面**（Ramen）· 日本料理 · 8/10\n\n汤头浓郁。"
+    return "**Ramen** (日式拉面) · Japanese · 8/10\n\nA rich broth."
+
+
 @dataclass(slots=True)
 class Model:
-    """What the scripted model says, and when."""
+    """A scripted model: an `engine.Engine` that says what a test wants said."""
 
-    #: the whole answer to a job
-    answer: Callable[[Job], str] = lambda job: (
-        "**日式拉面**（Ramen）· 日本料理 · 8/10\n\n汤头浓郁。"
-        if job.lang == "zh"
-        else "**Ramen** (日式拉面) · Japanese · 8/10\n\nA rich broth."
-    )
+    answer: Callable[[Asked], str] = critique
     pieces: int = 3
     pause: float = 0.01  #: seconds before each piece
+    broken: bool = False
+    #: closed by tests that want the queue to grow
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    seen: list[Job] = field(default_factory=list)
+    seen: list[Asked] = field(default_factory=list)
+    model: str = "scripted"
+    context: int = 100_000
+    photos_per_question: int = 10
+    photo_tokens: int = 64
+    unsure_below: float = 0.0
 
     def __post_init__(self) -> None:
         self.open.set()
 
+    async def stream(
+        self, messages: Sequence[Message], generation: Generation
+    ) -> AsyncGenerator[str, None]:
+        last = messages[-1].text
+        lang = "zh" if "美食评论家" in last else "en"
+        found = re.search(r"^(?:Question: |问题：)(.*)", last, re.MULTILINE | re.DOTALL)
+        asked = Asked(found[1] if found else "", len(messages[0].images), lang)
+        self.seen.append(asked)
+        await self.open.wait()
+        if self.broken:
+            raise EngineError("the script says so")
+        text = self.answer(asked)
+        step = max(1, -(-len(text) // self.pieces))
+        for start in range(0, len(text), step):
+            await asyncio.sleep(self.pause)
+            yield text[start : start + step]
 
-async def work(db: Database, model: Model, stop: asyncio.Event) -> None:
-    """Claim and answer until told to stop."""
-    async with wake.listen(db, "jobs") as bell:
-        while not stop.is_set():
-            if not model.open.is_set():
-                await bell.wait()
-                continue
-            job = await queue.claim(db, "scripted")
-            if job is None:
-                await bell.wait()
-                continue
-            with contextlib.suppress(JobCancelled, LeaseLost):
-                await respond(db, model, job)
+    async def candidates(
+        self, messages: Sequence[Message], count: int = 3
+    ) -> tuple[tuple[str, float], ...]:
+        return ()
 
+    def count(self, text: str) -> int | None:
+        return len(text)
 
-async def respond(db: Database, model: Model, job: Job) -> None:
-    model.seen.append(job)
-    answer = model.answer(job)
-    for n in range(1, model.pieces):
-        await asyncio.sleep(model.pause)
-        await queue.draft(db, job, answer[: len(answer) * n // model.pieces])
-    await asyncio.sleep(model.pause)
-    await queue.finish(db, job, answer=answer, model="scripted")
+    async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
+        return None
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -163,7 +192,7 @@ def configured(home: Path, tg: Telegram, **values: Any) -> Settings:
         home=home,
         telegram_bot_token=tg.world.token,
         telegram_api=tg.address,
-        **{"queue_per_user": 50, "queue_total": 5000, **values},
+        **{"queue_per_user": 50, "queue_total": 5000, "concurrency": 1, **values},
     )
 
 
@@ -190,7 +219,8 @@ async def opened(place: Place, scale: float = FAST) -> AsyncIterator[None]:
     serving = asyncio.create_task(app.run(place.settings, place.db, stop, pace=pace))
     place.serving = serving
     no_more = asyncio.Event()
-    working = asyncio.create_task(work(place.db, place.model, no_more))
+    serving.add_done_callback(lambda _: place.tg.world.tick())
+    working = asyncio.create_task(worker.run(place.db, place.model, place.settings, no_more))
     try:
         await place.tg.world.until(
             lambda: serving.done() or place.tg.world.is_listened_to,
@@ -199,6 +229,7 @@ async def opened(place: Place, scale: float = FAST) -> AsyncIterator[None]:
         )
         yield
     finally:
+        place.model.open.set()
         no_more.set()
         stop.set()
         await serving

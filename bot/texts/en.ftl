@@ -36,6 +36,7 @@ profile-short = Send a dish, read its critique.
 looking = 👀 Looking at it…
 queued =
     { $ahead ->
+        [0] ⏳ You are next
         [one] ⏳ One question is before yours
        *[other] ⏳ { $ahead } questions are before yours
     }{ $seconds ->
@@ -50,6 +51,7 @@ trying-again = Once more…
 
 ## Why there is no answer
 
+failed-too-long = 😔 That is more than I can keep in mind at once. Ask in fewer words, or start over with /new.
 failed = 😔 I could not finish this answer. That is my fault, not yours. Please try again.
 photo-first = Send me a photo of a dish first. Then ask away.
 photo-not-an-image = I cannot open this as a picture. Send it as a photo, or as JPEG, PNG, WebP or HEIC.

@@ -35,7 +35,10 @@ profile-short = 发一道菜，看一篇点评。
 
 looking = 👀 正在看……
 queued =
-    ⏳ 前面还有 { $ahead } 个问题{ $seconds ->
+    { $ahead ->
+        [0] ⏳ 下一个就是你
+       *[other] ⏳ 前面还有 { $ahead } 个问题
+    }{ $seconds ->
         [0] 。
        *[other] ，大约等 { $seconds } 秒。
     }
@@ -47,6 +50,7 @@ trying-again = 再来一次……
 
 ## 为什么没有回答
 
+failed-too-long = 😔 一次记不住这么多。请问得简短些，或用 /new 重新开始。
 failed = 😔 这次没能写完，是我的问题，不怪你。请再试一次。
 photo-first = 请先发一张菜的照片，然后随便问。
 photo-not-an-image = 这个文件打不开，不像图片。请直接发照片，或 JPEG、PNG、WebP、HEIC 文件。

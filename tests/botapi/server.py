@@ -105,6 +105,7 @@ class Api:
             chat_id=chat_id,
         )
         world.calls.append(record)
+        world.tick()
         fault = self.fault(name, chat_id)
         record.fault = fault.kind if fault else ""
         try:

@@ -26,7 +26,7 @@ def finals(history: list[tuple[int, str]]) -> Counter[int]:
 async def test_one_fault_anywhere_still_gives_one_complete_answer(
     tmp_path: Path, kind: Kind, method: str
 ) -> None:
-    model = Model(answer=lambda job: ANSWER, pieces=10, pause=0.03)
+    model = Model(answer=lambda asked: ANSWER, pieces=10, pause=0.03)
     async with restaurant(tmp_path, model=model) as place:
         place.tg.world.faults.append(Fault(kind=kind, method=method, seconds=1))
         ann = place.person("Ann")
@@ -41,7 +41,7 @@ async def test_one_fault_anywhere_still_gives_one_complete_answer(
 async def test_random_faults_everywhere_still_give_one_complete_answer_each(
     tmp_path: Path,
 ) -> None:
-    model = Model(answer=lambda job: ANSWER, pieces=5, pause=0.02)
+    model = Model(answer=lambda asked: ANSWER, pieces=5, pause=0.02)
     async with restaurant(tmp_path, model=model, options={"seed": 7}) as place:
         for kind in (Kind.SERVER_ERROR, Kind.CUT_BEFORE, Kind.CUT_AFTER):
             for method in ("sendMessage", "editMessageText", "getUpdates", "getFile", "download"):
@@ -106,7 +106,7 @@ async def test_what_a_stopped_bot_left_is_taken_up_by_the_next(tmp_path: Path) -
 
 
 async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: "so " * 300, pieces=60, pause=0.02)
+    model = Model(answer=lambda asked: "so " * 300, pieces=60, pause=0.02)
     async with restaurant(tmp_path, model=model) as place:
         ann = place.person("Ann")
         for number in range(4):

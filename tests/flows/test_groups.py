@@ -6,7 +6,7 @@ from tests.botbench import Model, picture, restaurant
 
 
 async def test_a_group_gets_one_send_for_an_answer_and_nothing_else(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: "so " * 60, pieces=20, pause=0.05)
+    model = Model(answer=lambda asked: "so " * 60, pieces=20, pause=0.05)
     async with restaurant(tmp_path, model=model) as place:
         group = place.group()
         ann = group.member(place.person("Ann"))
@@ -37,7 +37,7 @@ async def test_the_bot_is_quiet_unless_it_is_meant_also_without_privacy_mode(
 
 
 async def test_replying_to_a_photo_or_to_an_answer_asks_about_it(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: f"{len(job.photos)} photos: {job.question}")
+    model = Model(answer=lambda asked: f"{asked.photos} photos: {asked.question}")
     async with restaurant(tmp_path, model=model) as place:
         group = place.group()
         ann, bob = group.member(place.person("Ann")), group.member(place.person("Bob"))
@@ -45,7 +45,7 @@ async def test_replying_to_a_photo_or_to_an_answer_asks_about_it(tmp_path: Path)
         bob.says("@foodcritic_bot is it good?", reply_to=photo["message_id"])
         answer = await bob.sees("1 photos: is it good?")
         bob.says("and healthy?", reply_to=answer.id)
-        await bob.sees("0 photos: and healthy?")
+        await bob.sees("1 photos: and healthy?")
 
 
 async def test_topics_do_not_share_a_dialogue(tmp_path: Path) -> None:

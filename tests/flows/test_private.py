@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from foodcritic import queue
 from foodcritic.columns import JobStatus
 from tests.botapi.script import Person
 from tests.botbench import Model, picture, restaurant
@@ -43,7 +42,7 @@ async def test_a_photo_gets_one_complete_critique_in_chinese(tmp_path: Path) -> 
 
 
 async def test_a_question_can_come_with_the_photo_and_more_follow(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: f"About {job.question or 'the dish'}.")
+    model = Model(answer=lambda asked: f"About {asked.question or 'the dish'}.")
     async with restaurant(tmp_path, model=model) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture(), caption="Is it spicy?")
@@ -142,9 +141,8 @@ async def test_waiting_people_see_their_place_in_the_queue(tmp_path: Path) -> No
         people = [place.person(name) for name in ("Ann", "Bob", "Cem", "Dan")]
         for number, person in enumerate(people):
             person.sends_photo(picture(number))
-            await person.sees("Looking" if number == 0 else "before yours")
-        assert "2 questions are before yours" in says(people[2])[0]
-        assert "One question is before yours" in says(people[1])[0]
+            expected = ("Looking", "You are next", "One question is", "2 questions are")[number]
+            await person.sees(expected)
         model.open.set()
         for person in people:
             await person.sees("Ramen")
@@ -152,7 +150,7 @@ async def test_waiting_people_see_their_place_in_the_queue(tmp_path: Path) -> No
 
 async def test_a_growing_answer_is_streamed_as_a_draft_and_then_sent_whole(tmp_path: Path) -> None:
     model = Model(
-        answer=lambda job: "**Ramen** is " + "very " * 40 + "good.", pieces=20, pause=0.05
+        answer=lambda asked: "**Ramen** is " + "very " * 40 + "good.", pieces=20, pause=0.05
     )
     async with restaurant(tmp_path, model=model) as place:
         ann = place.person("Ann")
@@ -169,7 +167,7 @@ async def test_a_growing_answer_is_streamed_as_a_draft_and_then_sent_whole(tmp_p
 
 
 async def test_where_drafts_are_refused_the_status_message_grows(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: "It is " + "very " * 40 + "good.", pieces=20, pause=0.05)
+    model = Model(answer=lambda asked: "It is " + "very " * 40 + "good.", pieces=20, pause=0.05)
     async with restaurant(tmp_path, model=model) as place:
         place.tg.world.refuses_drafts = True
         ann = place.person("Ann")
@@ -184,7 +182,7 @@ async def test_where_drafts_are_refused_the_status_message_grows(tmp_path: Path)
 
 @pytest.mark.parametrize("under_draft", [False, True])
 async def test_stop_ends_the_answer_with_what_there_is(tmp_path: Path, under_draft: bool) -> None:
-    model = Model(answer=lambda job: "so " * 400, pieces=200, pause=0.05)
+    model = Model(answer=lambda asked: "so " * 400, pieces=200, pause=0.05)
     async with restaurant(tmp_path, model=model) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture())
@@ -204,18 +202,21 @@ async def test_stop_while_waiting_takes_the_question_out_of_the_queue(tmp_path: 
     model = Model()
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        ann = place.person("Ann")
+        ann, bob = place.person("Ann"), place.person("Bob")
+        bob.sends_photo(picture(1))
+        await bob.sees("Looking")
         ann.sends_photo(picture())
-        await ann.taps("⏹ Stop")
+        await ann.sees("You are next")
+        assert await ann.taps("⏹ Stop") == "Stopping…"
         await ann.sees("⏹ Stopped.")
         model.open.set()
         await place.settled()
-        assert model.seen == []
+        assert len(model.seen) == 1
 
 
 async def test_try_again_answers_once_more_and_only_once(tmp_path: Path) -> None:
     counter = iter(range(10))
-    model = Model(answer=lambda job: f"Answer {next(counter)}.")
+    model = Model(answer=lambda asked: f"Answer {next(counter)}.")
     async with restaurant(tmp_path, model=model) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture(), caption="What is it?")
@@ -229,13 +230,19 @@ async def test_try_again_answers_once_more_and_only_once(tmp_path: Path) -> None
         assert jobs[0].photos == jobs[1].photos
 
 
-async def test_an_edited_question_replaces_the_one_that_waits(tmp_path: Path) -> None:
-    model = Model(answer=lambda job: f"About {job.question}.")
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_edited_question_replaces_the_one_without_an_answer(
+    tmp_path: Path, waits: bool
+) -> None:
+    model = Model(answer=lambda asked: f"About {asked.question}.")
     async with restaurant(tmp_path, model=model) as place:
         model.open.clear()
-        ann = place.person("Ann")
+        ann, bob = place.person("Ann"), place.person("Bob")
+        if waits:
+            bob.sends_photo(picture(1))
+            await bob.sees("Looking")
         message = ann.sends_photo(picture(), caption="Is it old?")
-        await ann.sees("Looking")
+        await ann.sees("You are next" if waits else "Looking")
         ann.edits(message, "Is it cold?")
         await place.tg.world.until(
             lambda: len(place.tg.world.made("deleteMessage")) == 1, 5, "gone"
@@ -244,14 +251,14 @@ async def test_an_edited_question_replaces_the_one_that_waits(tmp_path: Path) ->
         await ann.sees("About Is it cold?.")
         await place.settled()
         assert says(ann) == ["About Is it cold?."]
-        assert [job.question for job in model.seen] == ["Is it cold?"]
+        assert model.seen[-1].question == "Is it cold?"
         ann.edits(message, "Is it gold?")
         await ann.sees_nothing()
 
 
 async def test_a_very_long_answer_arrives_whole_and_in_order(tmp_path: Path) -> None:
     long = "\n\n".join(f"**第{n}段** " + "好吃🍜" * 150 for n in range(30))
-    async with restaurant(tmp_path, model=Model(answer=lambda job: long)) as place:
+    async with restaurant(tmp_path, model=Model(answer=lambda asked: long)) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture())
         await ann.sees_button("Try again")
@@ -355,13 +362,10 @@ async def test_the_same_update_twice_makes_one_job(tmp_path: Path) -> None:
 
 
 async def test_a_job_that_fails_is_apologised_for(tmp_path: Path) -> None:
-    async with restaurant(tmp_path) as place:
-        place.model.open.clear()
+    async with restaurant(tmp_path, model=Model(broken=True)) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture())
-        await ann.sees("Looking")
-        job = await queue.claim(place.db, "test")
-        assert job is not None
-        await queue.fail(place.db, job, "engine")
         await ann.sees("That is my fault")
         assert (await ann.sees_button("Try again")).text.startswith("😔")
+        await place.settled()
+        assert len(ann.visible()) == 1
