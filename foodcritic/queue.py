@@ -137,6 +137,11 @@ _INSERT = {
     dialect: insert(JOBS).on_conflict_do_nothing(index_elements=["key"]).returning(*jobs.COLUMNS)
     for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
+_MEET = {
+    (dialect, table): insert(table).on_conflict_do_nothing()
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    for table in (tables.User, tables.Chat)
+}
 _BY_KEY = sa.select(*jobs.COLUMNS).where(_C.key == sa.bindparam("key"))
 _BY_ID = sa.select(*jobs.COLUMNS).where(_C.id == sa.bindparam("job"))
 _CANCEL = (
@@ -284,11 +289,8 @@ async def _introduce(
         (tables.Chat, chat, new.chat_id),
     ):
         if needed:
-            await session.execute(
-                db.insert(table)
-                .values(channel=new.channel, id=number, created=now)
-                .on_conflict_do_nothing()
-            )
+            known = {"channel": new.channel, "id": number, "created": now}
+            await session.execute(_MEET[db.dialect, table], known)
     if new.photos:
         media = db.settings.media
         await session.execute(

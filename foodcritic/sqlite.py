@@ -5,7 +5,7 @@ closes: four hops to that thread and back, plus one for BEGIN and one for a roll
 the connection returns to the pool. On two busy cores those hops, not SQLite, are what a short
 transaction costs. Here a statement executes and fetches in one hop, BEGIN travels with the first
 statement, and commit or rollback of nothing stays home: 19 hops of a claim become 4
-(``benchmarks/queue.py`` shows what that is worth).
+(``benchmarks/bench_queue.py`` shows what that is worth).
 """
 
 from __future__ import annotations
