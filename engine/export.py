@@ -4,11 +4,11 @@
  config.json, *.safetensors ─▶ openvino_vision_embeddings_model.{xml,bin}   pixels → picture tokens
                             ├▶ openvino_text_embeddings_model.{xml,bin}     ids → word vectors
                             └▶ openvino_language_model.{xml,bin}            vectors → logits
- tokenizer.json, …  copied   (openvino_tokenizer, openvino_detokenizer: `add_tokenizers`)
+ tokenizer.json, …  copied   (openvino_tokenizer, openvino_detokenizer: `engine.genai`)
 ```
 
 The folder is what optimum-intel would write, so OpenVINO GenAI's VLMPipeline reads it too, once
-`add_tokenizers` has run. The language model must be InternLM2.
+`genai.add_tokenizers` has run. The language model must be InternLM2.
 """
 
 import hashlib
@@ -110,19 +110,6 @@ def cached(checkpoint: Path, models: Path) -> Path:
 def is_exported(folder: Path) -> bool:
     """Whether the folder holds an OpenVINO vision-language model."""
     return all((folder / f"{name}.xml").is_file() for name in (LANGUAGE, VISION, WORDS))
-
-
-def add_tokenizers(folder: Path, tokenizer: Any) -> None:
-    """Write OpenVINO's tokenizer and detokenizer into an exported folder, as GenAI wants them.
-
-    `tokenizer` is transformers' object, so this step needs the training environment; our own
-    engine does without it, it reads tokenizer.json.
-    """
-    from openvino_tokenizers import convert_tokenizer
-
-    there, back = convert_tokenizer(tokenizer, with_detokenizer=True)
-    ov.save_model(there, folder / "openvino_tokenizer.xml")
-    ov.save_model(back, folder / "openvino_detokenizer.xml")
 
 
 def _config(checkpoint: Path) -> dict[str, Any]:

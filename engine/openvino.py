@@ -20,7 +20,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -126,22 +126,22 @@ class OpenVINO:
         try:
             while (piece := await pieces.get()) is not None:
                 yield piece
-            await running
+            await asyncio.wrap_future(running)
         finally:
             stop.set()
-            if not running.cancel():
-                await asyncio.wait([running])
+            if not running.cancel():  # it has begun: it ends with its present step
+                await asyncio.gather(asyncio.wrap_future(running), return_exceptions=True)
 
     async def candidates(
         self, messages: Sequence[Message], count: int = 3
     ) -> tuple[tuple[str, float], ...]:
-        return await self._run(lambda: self.name([messages], count)[0])
+        return await asyncio.wrap_future(self._run(lambda: self.name([messages], count)[0]))
 
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text))
 
     async def embed(self, photo: Picture) -> NDArray[np.float32]:
-        return await self._run(lambda: self.vectors([photo])[0])
+        return await asyncio.wrap_future(self._run(lambda: self.vectors([photo])[0]))
 
     async def close(self) -> None:
         self._closed.set()
@@ -252,10 +252,10 @@ class OpenVINO:
     def _ends_line(self, token: int) -> bool:
         return token in self._shape.ends or "\n" in self._tokenizer.decode([token])
 
-    def _run(self, call: Callable[[], T]) -> asyncio.Future[T]:
+    def _run(self, call: Callable[[], T]) -> Future[T]:
         if self._closed.is_set():
             raise EngineError(f"{self.model} is closed")
-        return asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return self._threads.submit(call)
 
 
 def load(

@@ -18,7 +18,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from foodcritic import settings as settings_
-from foodcritic.errors import FoodcriticError
+from foodcritic.errors import FoodcriticError, ModelError
 
 if TYPE_CHECKING:
     from engine import Engine
@@ -188,9 +188,13 @@ def convert(
     int8: Annotated[bool, typer.Option("--int8", help="Half the size; for larger models.")] = False,
 ) -> None:
     """Build a folder that the CPU engine runs, from a checkpoint's weights: no hub, no torch."""
-    from engine import export
+    from engine import export, genai
 
     export.export(source, target, "int8" if int8 else "fp16")
+    try:
+        genai.add_tokenizers(target)
+    except ModelError as error:  # only GenAI needs them
+        typer.secho(f"without OpenVINO GenAI's tokenizers: {error}", err=True)
     typer.echo(f"{target}: ready; use it with FOODCRITIC_MODEL={target}")
 
 
