@@ -29,6 +29,11 @@ POSTGRES = os.environ.get("FOODCRITIC_TEST_POSTGRES")
 BACKENDS = ("sqlite", "postgresql") if POSTGRES else ("sqlite",)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak` runs the long tests of tests/soak, too."""
+    parser.addoption("--soak", action="store_true", help="run the long kill and load tests")
+
+
 class Clock:
     """A clock that moves when told to."""
 
