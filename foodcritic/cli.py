@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from foodcritic import serve
 from foodcritic import settings as settings_
 from foodcritic.errors import FoodcriticError, ModelError
 
@@ -52,6 +53,7 @@ evaluate = typer.Typer(help="Measure a model.", no_args_is_help=True)
 models = typer.Typer(help="Prepare models.", no_args_is_help=True)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(models, name="models")
+serve.register(app)
 
 
 @app.command()

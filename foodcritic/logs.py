@@ -85,7 +85,10 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # httpx writes each address at INFO, and Telegram's addresses hold the token.
-    for chatty in ("httpx", "httpcore", "apscheduler", "aiosqlite", "PIL", "matplotlib"):
+    for chatty in (
+        *("alembic", "httpx", "httpcore", "apscheduler", "aiosqlite", "PIL", "matplotlib"),
+        *("uvicorn", "asyncio", "multipart", "python_multipart"),
+    ):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 

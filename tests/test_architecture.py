@@ -17,7 +17,7 @@ ALLOWED = {
     "training": {"foodcritic", "engine"},
 }
 #: The composition root imports everything, lazily.
-ROOTS = {"foodcritic/cli.py", "foodcritic/__main__.py"}
+ROOTS = {"foodcritic/cli.py", "foodcritic/serve.py", "foodcritic/__main__.py"}
 #: A heavy library, and where it may be imported.
 BEHIND = {
     "openvino": ("engine/",),

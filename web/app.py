@@ -46,7 +46,14 @@ async def run(
     with contextlib.closing(listen(settings)) as door, _uploads(settings.home / "web"):
         from web import site  # Gradio takes a second to import: fail before that
 
+        def announce() -> None:
+            url = address(settings, door)
+            log.info("web.ready", url=url)
+            if ready is not None:
+                ready(url)
+
         server = _Server(
+            announce,
             uvicorn.Config(
                 site.build(db, stop),
                 log_config=None,
@@ -54,19 +61,12 @@ async def run(
                 server_header=False,
                 timeout_graceful_shutdown=PATIENCE,
                 lifespan="on",
-            )
+            ),
         )
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         serving = asyncio.create_task(server.serve([door]), name="web")
         stopping = asyncio.create_task(stop.wait())
         try:
-            while not (server.started or serving.done()):
-                await asyncio.sleep(0.01)
-            if server.started:
-                url = address(settings, door)
-                log.info("web.ready", url=url)
-                if ready is not None:
-                    ready(url)
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
@@ -113,7 +113,16 @@ def address(settings: Settings, door: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the process, which may run more than a server."""
+    """Says when it is ready; leaves signals to the process, which may run more than a server."""
+
+    def __init__(self, announce: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -130,8 +139,12 @@ def _uploads(home: Path) -> Iterator[None]:
     for left in home.glob("uploads-*"):
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
-    before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
-    with tempfile.TemporaryDirectory(prefix="uploads-", dir=home, ignore_cleanup_errors=True) as folder:
+    before = {
+        name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")
+    }
+    with tempfile.TemporaryDirectory(
+        prefix="uploads-", dir=home, ignore_cleanup_errors=True
+    ) as folder:
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
         try:
             yield

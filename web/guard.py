@@ -1,12 +1,12 @@
 """What stands before the page: who may come in, how much they may bring, what a browser may load.
 
 ```
- request ─▶ host known? ─▶ size? ─▶ session (signed cookie) ─▶ password given? ─▶ route on the list? ─▶ app
-                                                                    headers on everything that leaves ◀─┘
+ request ─▶ host known? ─▶ size? ─▶ session (signed cookie) ─▶ route? ─▶ password given? ─▶ app
+            headers on everything that leaves ◀──────────────────────────────────────────────┘
 ```
 
-Plain ASGI, because answers are streamed. Gradio serves far more routes than the page needs (a proxy,
-an API, monitoring, code editing): only those on `ROUTES` exist here.
+Plain ASGI, because answers are streamed. Gradio serves far more routes than the page needs (a
+proxy, an API, monitoring, code editing): only those on `ROUTES` exist here.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _Guard:
 
 
 def _key(settings: Settings) -> str:
-    """What sessions are signed with: a secret file, and the password, so that a new one logs out."""
+    """What sessions are signed with: a secret file and the password (a new one logs out)."""
     path = settings.home / "web" / "session.key"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():

@@ -13,7 +13,7 @@ import asyncio
 import html
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import gradio as gr
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from foodcritic import photos
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError, QueueFull
-from web import render, samples, talk
+from web import fragments, render, talk, transcript
 from web.samples import Sample
 from web.talk import Refused, View
 from web.texts import TEXTS, Lang, Texts
@@ -44,7 +44,9 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
     with gr.Blocks(
         title=texts.title, analytics_enabled=False, delete_cache=SWEEP, fill_width=True
     ) as blocks:
-        gr.HTML(_masthead(texts, with_exit=settings.web_password is not None), padding=False)
+        gr.HTML(
+            fragments.masthead(texts, with_exit=settings.web_password is not None), padding=False
+        )
         with gr.Row(elem_id="fc-table", equal_height=False):
             with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
                 chat = gr.Chatbot(
@@ -56,7 +58,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                     buttons=["copy"],
                     layout="bubble",
                     latex_delimiters=[],
-                    placeholder=_invitation(texts),
+                    placeholder=fragments.invitation(texts),
                     feedback_options=(LIKE, DISLIKE),
                     group_consecutive_messages=False,
                     allow_tags=False,
@@ -81,7 +83,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                 clear = gr.Button(texts.new, elem_id="fc-clear")
             with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
                 gallery = gr.HTML(
-                    _gallery(texts, shown),
+                    fragments.gallery(texts, shown),
                     elem_id="fc-gallery",
                     padding=False,
                     visible=bool(shown),
@@ -154,7 +156,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
 
         async def on_clear(request: gr.Request) -> None:
             if (visitor := _visitor(request)) is not None:
-                await talk.start_over(db, visitor)
+                await transcript.start_over(db, visitor)
 
         async def on_retry(
             request: gr.Request, event: gr.RetryData, top_p: Any, temperature: Any
@@ -192,8 +194,8 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
         box.stop(on_stop, None, None, **quick)
         chat.like(on_rate, None, None, **quick)
         blocks.load(show, None, [chat, box], **quick)
-    blocks.queue(default_concurrency_limit=None, api_open=False)
-    return blocks
+        blocks.queue(default_concurrency_limit=None, api_open=False)
+    return cast(gr.Blocks, blocks)
 
 
 async def _plainly(texts: Texts, doing: Awaitable[Any]) -> Any:
@@ -225,11 +227,9 @@ def _components(view: View, texts: Texts) -> tuple[Any, Any]:
         for job in view.turns
         for message in render.messages(job, texts, view.places.get(job.id))
     ]
-    rated = [
-        {1: LIKE, -1: DISLIKE}.get(view.ratings.get(job.id, 0)) for job in view.turns
-    ]
+    rated = [{1: LIKE, -1: DISLIKE}.get(view.ratings.get(job.id, 0)) for job in view.turns]
     box = gr.MultimodalTextbox(stop_btn=view.is_busy, submit_btn=not view.is_busy)
-    return gr.Chatbot(value=said, feedback_value=rated), box
+    return gr.update(value=said, feedback_value=rated), box
 
 
 def _note(text: str) -> list[dict[str, Any]]:
@@ -260,45 +260,3 @@ async def _read(file: Path) -> bytes:
 def _remove(files: list[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
-
-
-def _masthead(texts: Texts, *, with_exit: bool) -> str:
-    other = "zh" if texts.lang == "en" else "en"
-    leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
-    return (
-        f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
-        f'<nav><button type="button" class="fc-link" id="fc-new">{texts.new}</button>{leave}<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
-        f' aria-label="{texts.theme}">◐</button>'
-        f'<a class="fc-link" id="fc-language" href="../{other}/" hreflang="{other}"'
-        f' lang="{other}">{texts.other}</a></nav></header>'
-    )
-
-
-def _invitation(texts: Texts) -> str:
-    return (
-        f'<div class="fc-invite"><div class="fc-plate"></div><h2>{texts.invite_title}</h2>'
-        f"<p>{texts.invite}</p></div>"
-    )
-
-
-def _gallery(texts: Texts, shown: Mapping[str, Sample]) -> str:
-    if not shown:
-        return ""
-    groups = []
-    for cuisine, group in samples.by_cuisine(shown, texts.lang):
-        plates = "".join(_plate(sample, texts) for sample in group)
-        groups.append(f"<section><h3>{html.escape(cuisine)}</h3><div>{plates}</div></section>")
-    return (
-        f'<div class="fc-gallery"><h2>{texts.samples}</h2><p>{texts.samples_hint}</p>'
-        f'<div class="fc-cuisines">{"".join(groups)}</div></div>'
-    )
-
-
-def _plate(sample: Sample, texts: Texts) -> str:
-    name = html.escape(sample.dish.text("name", texts.lang))
-    label = html.escape(texts.ask_about.format(dish=sample.dish.text("name", texts.lang)))
-    return (
-        f'<button type="button" class="fc-sample" data-sample="{html.escape(sample.name)}"'
-        f' title="{label}" aria-label="{label}"><img src="../sample/{html.escape(sample.name)}.jpg"'
-        f' alt="" loading="lazy" width="200" height="200"><span>{name}</span></button>'
-    )

@@ -83,7 +83,9 @@ def _critique(job: Job, texts: Texts) -> str:
     if judged.get("unsure") and len(candidates) > 1:
         parts.append(_doubt(candidates, spoken))
     for number, other in zip(others[::2], others[1::2], strict=True):
-        parts.append(f'<div class="fc-photo-number">{texts.photo_number.format(number=number)}</div>')
+        parts.append(
+            f'<div class="fc-photo-number">{texts.photo_number.format(number=number)}</div>'
+        )
         parts.append(_about_one(other, (), job.kind, spoken))
     return "\n\n".join(part for part in parts if part)
 

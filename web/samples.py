@@ -7,6 +7,7 @@ its cuisine along.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -41,7 +42,7 @@ def read(folder: Path = FOLDER) -> dict[str, Sample]:
     return {sample.name: sample for sample in sorted(found, key=_by_cuisine)}
 
 
-def by_cuisine(samples: dict[str, Sample], lang: Lang) -> list[tuple[str, list[Sample]]]:
+def by_cuisine(samples: Mapping[str, Sample], lang: Lang) -> list[tuple[str, list[Sample]]]:
     """The gallery: a cuisine's name, its samples."""
     ordered = sorted(samples.values(), key=_by_cuisine)
     return [

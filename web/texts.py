@@ -75,7 +75,7 @@ class Texts:
         """What a job that failed with this code says."""
         if code == "too_long":
             return self.talked_out
-        return str(getattr(self, code)) if code in get_args(PhotoCode) else self.failed
+        return str(getattr(self, code)) if code and code in get_args(PhotoCode) else self.failed
 
     def refusal(self, code: PhotoCode) -> str:
         """Why a photo is refused."""
@@ -114,7 +114,7 @@ EN: Final = Texts(
         "Which cuisine is this?",
         "What does it taste like?",
         "Where should I eat it?",
-        "What is special about the plating?",
+        "Is it nicely plated?",
     ),
     suggestions="Ask",
     samples="From the kitchen",
@@ -140,7 +140,7 @@ EN: Final = Texts(
     failed="I could not finish this answer. That is my fault, not yours: please try again.",
     talked_out="This conversation has become longer than I can read: start a new one.",
     photo_first="Send a photo of a dish first, then ask away.",
-    no_session="This page needs its cookie to know which conversation is yours: allow it and reload.",
+    no_session="This page needs its cookie to know your conversation: allow it and reload.",
     too_long="That is a long question: {length} characters, and I read {limit} at most.",
     too_many_photos="One question may have {limit} photos at most.",
     full_user="You have {limit} questions waiting already. Please ask again in about {seconds} s.",

@@ -52,7 +52,7 @@ async def start_over(db: Database, visitor: Visitor) -> None:
 
 
 async def turns(db: Database, visitor: Visitor) -> tuple[Job, ...]:
-    """The jobs of the visitor's topic, oldest first, the last `LONGEST`; memes have their own tab."""
+    """The jobs of the visitor's topic but memes, oldest first, the last `LONGEST`."""
     here = await place(db, visitor)
     async with db.read() as session:
         rows = await session.execute(

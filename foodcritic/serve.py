@@ -1,0 +1,214 @@
+"""The commands that keep running: `up`, `demo`, and each process alone. Part of the root.
+
+    up, demo     bot (with a token) + web + worker in one process and one event loop
+    bot | web | worker     one of them; they meet in the database
+
+Ctrl-C or SIGTERM sets one event that every part watches; each then finishes or gives back what it
+holds within 10 s. A part that fails takes the others down with it, in the same orderly way: what
+restarts a process belongs outside it (systemd, Docker).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import typer
+from rich.console import Console
+
+from foodcritic import settings as settings_
+from foodcritic.errors import FoodcriticError
+
+if TYPE_CHECKING:
+    from engine import Engine
+    from foodcritic.db import Database
+    from foodcritic.settings import Settings
+
+SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
+#: Seconds all parts together may take to stop; then they are cancelled.
+STOP_WITHIN: Final = 10.0
+_FATAL: Final = (signal.SIGINT, signal.SIGTERM)
+
+Part = Coroutine[Any, Any, None]
+Parts = Callable[["Settings", "Database", asyncio.Event], Mapping[str, Part]]
+
+log = structlog.get_logger(__name__)
+out = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (up, demo, bot, web, worker):
+        app.command()(command)
+    data = typer.Typer(help="The database.", no_args_is_help=True)
+    data.command("migrate")(migrate)
+    app.add_typer(data, name="db")
+
+
+def up() -> None:
+    """Run everything on this machine: the bot (with a token), the web page and the worker."""
+    settings = _settings()
+    asyncio.run(_serve(settings, _everything))
+
+
+def demo() -> None:
+    """Judge a sample here in the terminal, then serve the page (and the bot, with a token)."""
+    settings = _settings(quiet=True)
+    asyncio.run(_demo(settings))
+
+
+def bot() -> None:
+    """Run the Telegram bot alone."""
+    from bot import app
+
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": app.run(s, db, stop)}))
+
+
+def web() -> None:
+    """Run the web page alone."""
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"web": _web(s, db, stop)}))
+
+
+def worker() -> None:
+    """Run a worker alone: the model that answers."""
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"worker": _worker(s, db, stop)}))
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema; every other command does it too."""
+    from foodcritic import db
+
+    asyncio.run(db.migrate(_settings()))
+    typer.echo("the database is up to date")
+
+
+def _settings(*, quiet: bool = False) -> Settings:
+    """The settings, and logs set up by them; `quiet`: only what goes wrong, unless they say."""
+    from foodcritic import logs
+
+    settings = settings_.load()
+    if quiet and "log_level" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    logs.configure(settings)
+    return settings
+
+
+async def _demo(settings: Settings) -> None:
+    import engine
+    from web import app
+
+    app.check(settings)
+    app.listen(settings).close()  # taken? Say so before anything else
+    loaded = await engine.load(settings)
+    with contextlib.suppress(StopIteration):
+        await _critique(settings, loaded, next(_samples()))
+    await _serve(settings, lambda s, db, stop: _everything(s, db, stop, loaded))
+
+
+async def _critique(settings: Settings, loaded: Engine, sample: Path) -> None:
+    """What the critic says about a sample."""
+    from engine import Generation, ask, critic
+
+    out.rule(f"[bold]{sample.name}[/bold]", align="left", style="dim")
+    request = critic.Request(lang=settings.language, photos=(sample,))
+    await ask.show(critic.answer(loaded, request, Generation(greedy=True)), out)
+    out.rule(style="dim")
+
+
+def _samples() -> Iterator[Path]:
+    yield from sorted(SAMPLES.glob("*.jpg"))
+
+
+def _everything(
+    settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
+) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    if settings.telegram_bot_token is None:
+        out.print("No TELEGRAM_BOT_TOKEN: the page runs without the bot.", style="dim")
+    else:
+        from bot import app
+
+        parts["bot"] = app.run(settings, db, stop)
+    parts["web"] = _web(settings, db, stop)
+    parts["worker"] = _worker(settings, db, stop, loaded)
+    return parts
+
+
+async def _web(settings: Settings, db: Database, stop: asyncio.Event) -> None:
+    from web import app
+
+    def ready(url: str) -> None:
+        out.print(f"\n  The critic is at the table: [bold]{url}[/bold]  (Ctrl-C to leave)\n")
+
+    await app.run(settings, db, stop, ready=ready)
+
+
+async def _worker(
+    settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
+) -> None:
+    import engine
+    from engine import worker
+
+    loaded = loaded or await engine.load(settings)
+    try:
+        await worker.run(db, loaded, settings, stop)
+    finally:
+        await loaded.close()
+
+
+async def _serve(settings: Settings, parts: Parts) -> None:
+    """Run parts over one database until a signal, or until one of them ends."""
+    from foodcritic import db
+
+    async with _stopping() as stop, db.connected(settings) as opened:
+        await together(stop, parts(settings, opened, stop))
+
+
+async def together(
+    stop: asyncio.Event, parts: Mapping[str, Part], *, within: float = STOP_WITHIN
+) -> None:
+    """Run `parts` until `stop` is set; raises the first error of one, once all have stopped.
+
+    A part that ends before it was told to ends the others. A part that has not stopped `within`
+    seconds of being told is cancelled: whatever it held runs out as a lease.
+    """
+    tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        _, late = await asyncio.wait(tasks, timeout=within)
+        for task in late:
+            log.error("process.cancelled", part=task.get_name(), within=within)
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    errors = [task.exception() for task in tasks if not task.cancelled()]
+    failures = [error for error in errors if error is not None]
+    for failure in sorted(failures, key=lambda error: isinstance(error, FoodcriticError)):
+        raise failure
+
+
+@contextlib.asynccontextmanager
+async def _stopping() -> AsyncIterator[asyncio.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second one kills, as usual."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in _FATAL:
+            loop.remove_signal_handler(number)
+
+    for number in _FATAL:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in _FATAL:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,51 @@
+"""The parts of the page that are plain HTML: masthead, invitation, gallery of samples."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+from web.samples import Sample, by_cuisine
+from web.texts import Texts
+
+
+def masthead(texts: Texts, *, with_exit: bool) -> str:
+    other = "zh" if texts.lang == "en" else "en"
+    leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
+    return (
+        f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
+        f'<nav><button type="button" class="fc-link" id="fc-new">{texts.new}</button>{leave}'
+        f'<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
+        f' aria-label="{texts.theme}">◐</button><a class="fc-link" id="fc-language"'
+        f' href="../{other}/" hreflang="{other}" lang="{other}">{texts.other}</a></nav></header>'
+    )
+
+
+def invitation(texts: Texts) -> str:
+    return (
+        f'<div class="fc-invite"><div class="fc-plate"></div><h2>{texts.invite_title}</h2>'
+        f"<p>{texts.invite}</p></div>"
+    )
+
+
+def gallery(texts: Texts, shown: Mapping[str, Sample]) -> str:
+    if not shown:
+        return ""
+    groups = []
+    for cuisine, group in by_cuisine(shown, texts.lang):
+        plates = "".join(_plate(sample, texts) for sample in group)
+        groups.append(f"<section><h3>{html.escape(cuisine)}</h3><div>{plates}</div></section>")
+    return (
+        f'<div class="fc-gallery"><h2>{texts.samples}</h2><p>{texts.samples_hint}</p>'
+        f'<div class="fc-cuisines">{"".join(groups)}</div></div>'
+    )
+
+
+def _plate(sample: Sample, texts: Texts) -> str:
+    name = html.escape(sample.dish.text("name", texts.lang))
+    label = html.escape(texts.ask_about.format(dish=sample.dish.text("name", texts.lang)))
+    return (
+        f'<button type="button" class="fc-sample" data-sample="{html.escape(sample.name)}"'
+        f' title="{label}" aria-label="{label}"><img src="../sample/{html.escape(sample.name)}.jpg"'
+        f' alt="" loading="lazy" width="200" height="200"><span>{name}</span></button>'
+    )
