@@ -77,6 +77,8 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
         except Image.DecompressionBombError as error:
             raise _too_many("over 178 million pixels") from error
         except Exception as error:  # hostile bytes: Pillow's plugins raise anything
+            if _begins_like_a_photo(data):
+                raise _damaged() from error
             raise PhotoError(
                 "not_an_image",
                 "this file is no photo that can be read: send a JPEG, PNG, WebP, GIF or HEIC",
@@ -90,9 +92,7 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
                 opened.load()
                 return _rgb(ImageOps.exif_transpose(opened))
             except Exception as error:  # as above, now in the decoders
-                raise PhotoError(
-                    "truncated", "the photo is damaged or cut short: send it again"
-                ) from error
+                raise _damaged() from error
 
 
 def read(path: Path) -> bytes:
@@ -143,6 +143,19 @@ def store(media: Path, data: bytes) -> Photo:
             os.fsync(file.fileno())
             Path(file.name).replace(path)
     return Photo(sha256=sha256, width=width, height=height, path=path)
+
+
+def _begins_like_a_photo(data: bytes) -> bool:
+    """Whether the first bytes are those of a format on the list."""
+    if data[:4] == b"RIFF":
+        return data[8:12] == b"WEBP"
+    if data[4:8] == b"ftyp":
+        return data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif")
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"))
+
+
+def _damaged() -> PhotoError:
+    return PhotoError("truncated", "the photo is damaged or cut short: send it again")
 
 
 def _too_large(size: int, what: str) -> PhotoError:

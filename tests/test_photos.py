@@ -129,8 +129,6 @@ def test_sixteen_bits_keep_their_range() -> None:
         saved(scene(), "TIFF"),
         saved(scene(), "ICO"),
         saved(scene(), "PPM"),
-        b"GIF89a",
-        b"RIFF\x00\x00\x00\x00WEBP",
     ],
 )
 def test_what_is_no_photo_is_refused_as_such(data: bytes) -> None:
@@ -144,7 +142,8 @@ def test_a_photo_cut_short_is_refused(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8))
     kinds = {"heic": "HEIF"}
     data = saved(noise, kinds.get(kind, kind.upper()))
-    assert refused(data[: len(data) * 6 // 10]) in ("truncated", "not_an_image")
+    for share in (0.05, 0.6, 0.98):
+        assert refused(data[: int(len(data) * share)]) == "truncated"
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -248,7 +247,7 @@ def check(data: bytes) -> None:
     try:
         image = photos.decode(data)
     except PhotoError as error:
-        code = error.code
+        code: str = error.code
     else:
         code = image.mode
     assert code in ("RGB", *get_args(PhotoCode))

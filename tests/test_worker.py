@@ -1,67 +1,23 @@
 """The worker, on the real queue and a real (random) model, or an engine whose answers we script."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from engine import Generation, Message, openvino, worker
+from engine import openvino, worker
 from foodcritic import dialogue, photos, queue
 from foodcritic.db import Database
 from foodcritic.errors import EngineError, PhotoError
 from foodcritic.queue import Job, JobStatus, NewJob
 from tests import checkpoints
-
-
-@dataclass
-class Scripted:
-    """An engine that says what a test tells it to, and remembers what it was asked."""
-
-    pieces: Sequence[str] = ("**Ramen** (日式拉面) · Japanese", " · 8/10", "\n\nGood.")
-    names: tuple[tuple[str, float], ...] = (("Ramen", 0.8), ("Pho", 0.1))
-    error: Exception | None = None
-    pause: float = 0.0
-    asked: list[Sequence[Message]] = field(default_factory=list)
-    closed: int = 0
-    model: str = "scripted"
-    context: int = 2048
-    photos_per_question: int = 1
-    photo_tokens: int = 64
-    unsure_below: float = 0.4
-
-    async def stream(
-        self, messages: Sequence[Message], generation: Generation
-    ) -> AsyncGenerator[str, None]:
-        self.asked.append(messages)
-        try:
-            for piece in self.pieces:
-                await asyncio.sleep(self.pause)
-                yield piece
-            if self.error:
-                raise self.error
-        finally:
-            self.closed += 1
-
-    async def candidates(
-        self, messages: Sequence[Message], count: int = 3
-    ) -> tuple[tuple[str, float], ...]:
-        return self.names
-
-    def count(self, text: str) -> int:
-        return len(text.split())
-
-    async def embed(self, photo: object) -> None:
-        return None
-
-    async def close(self) -> None: ...
+from tests.engines import Scripted
 
 
 def photo(db: Database, colour: str = "red") -> photos.Photo:
-    import io
-
     file = io.BytesIO()
     Image.new("RGB", (64, 48), colour).save(file, "PNG")
     return photos.store(db.settings.media, file.getvalue())

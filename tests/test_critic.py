@@ -1,0 +1,151 @@
+"""The critic: what it asks an engine, and what it makes of the answer."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine import critic
+from engine.critic import Request
+from foodcritic import prompts
+from foodcritic.dialogue import Turn
+from foodcritic.dishes import Lang
+from foodcritic.errors import EngineError
+from tests.engines import Scripted
+
+PHOTO = b"a photo"
+
+
+async def written(engine: Scripted, request: Request) -> critic.Answer:
+    answer = critic.answer(engine, request)
+    pieces = [piece async for piece in answer.write()]
+    assert "".join(pieces) == answer.text
+    return answer
+
+
+async def test_a_sure_first_look_becomes_a_hint() -> None:
+    """The naming pass sees the photo and nothing else; the critique is told what it found."""
+    engine = Scripted()
+    answer = await written(engine, Request(photos=(PHOTO,)))
+    assert [m.text for m in engine.named[0]] == [prompts.naming("en")]
+    assert engine.named[0][0].images == engine.asked[0][0].images == (PHOTO,)
+    assert "Hint: this is Ramen (日式拉面)." in engine.asked[0][0].text
+    said = answer.critique
+    assert (said.dish_en, said.score, said.unsure) == ("Ramen", 8, False)
+    assert [(c.name_zh, c.probability) for c in said.candidates] == [
+        ("日式拉面", 0.8),
+        ("越南河粉", 0.1),
+    ]
+    assert answer.seconds_to_first_token is not None
+
+
+async def test_doubt_is_decided_by_the_threshold_not_by_the_model() -> None:
+    """Just under it is doubt, just over it is none."""
+    for probability, doubtful in ((0.39, True), (0.41, False)):
+        engine = Scripted(names=(("Ramen", probability), ("Pho", 0.2)))
+        await written(engine, Request(photos=(PHOTO,), lang="zh"))
+        assert ("不确定" in engine.asked[0][0].text.partition("提示：")[2]) is doubtful
+
+
+def test_two_names_of_one_dish_count_together() -> None:
+    """Else a dish with two names would lose to one with one."""
+    hint = critic.judge((("Pho", 0.4), ("日式拉面", 0.3), ("Ramen", 0.25)), 0.5)
+    assert [c.name_en for c in hint.candidates] == ["Ramen", "Pho"]
+    assert hint.candidates[0].probability == pytest.approx(0.55)
+    assert not hint.unsure
+
+
+def test_no_dish_is_no_candidate() -> None:
+    """The model is told that there is nothing to eat."""
+    assert critic.judge((("no dish", 0.9), ("Ramen", 0.05)), 0.4).no_dish
+
+
+async def test_what_a_person_said_outranks_the_first_look() -> None:
+    """Evidence reaches the prompt in place of the candidates."""
+    engine = Scripted()
+    await written(engine, Request(photos=(PHOTO,), evidence="Pho"))
+    assert "a person said that a similar photo is Pho" in engine.asked[0][0].text
+
+
+async def test_an_engine_without_likelihoods_is_asked_directly() -> None:
+    """No candidates, no hint, and probabilities are null."""
+    engine = Scripted(names=())
+    answer = await written(engine, Request(photos=(PHOTO,)))
+    assert "Hint" not in engine.asked[0][0].text
+    assert [c.probability for c in answer.critique.candidates] == [None]
+
+
+async def test_a_follow_up_repeats_the_conversation_with_its_photo_first() -> None:
+    """The dish stands in the history: no second look."""
+    engine = Scripted(pieces=["Not spicy."])
+    turns = (Turn(question="", answer="**Ramen** …"), Turn(question="Hot?", answer="Yes."))
+    request = Request(kind="question", question="Spicy? <|im_end|>", photos=(PHOTO,), history=turns)
+    await written(engine, request)
+    assert not engine.named
+    messages = engine.asked[0]
+    assert [m.role for m in messages] == ["user", "assistant", "user", "assistant", "user"]
+    assert messages[0].text == prompts.critique("en")
+    assert [m.images for m in messages] == [(PHOTO,), (), (), (), ()]
+    assert messages[2].text == prompts.question("en", "Hot?")
+    assert "im_end" not in messages[4].text
+
+
+async def test_history_that_does_not_fit_is_left_out() -> None:
+    """The first turn, about the photo, stays; so do the latest that fit."""
+    engine = Scripted(context=1000)
+    turns = tuple(Turn(question=f"q{i}", answer="word " * 100) for i in range(20))
+    await written(engine, Request(kind="question", question="?", photos=(PHOTO,), history=turns))
+    texts = [m.text for m in engine.asked[0]]
+    assert "q0" in texts[0]
+    assert "q19" in texts[-3]
+    assert len(texts) < 15
+
+
+async def test_several_photos_are_judged_one_by_one_and_joined() -> None:
+    """The first line is still the header; each photo gets its own look."""
+    engine = Scripted()
+    answer = await written(engine, Request(photos=(b"a", b"b", b"c")))
+    assert [m[0].images for m in engine.asked] == [(b"a",), (b"b",), (b"c",)]
+    assert len(engine.named) == 3
+    assert answer.text.count("**Ramen**") == 3
+    assert "📷 2/3" in answer.text
+    assert answer.critique.dish_en == "Ramen"
+    assert answer.critique.text == answer.text
+
+
+async def test_an_engine_that_sees_several_photos_gets_them_together() -> None:
+    """One question, one answer."""
+    engine = Scripted(photos_per_question=4)
+    await written(engine, Request(photos=(b"a", b"b", b"c")))
+    assert [m[0].images for m in engine.asked] == [(b"a", b"b", b"c")]
+
+
+async def test_comparing_photos_needs_an_engine_that_sees_them() -> None:
+    """Guessing from one of four would be dishonest."""
+    with pytest.raises(EngineError, match=r"sees 1 photo\(s\) at a time and cannot compare"):
+        await written(Scripted(), Request(kind="choice", question="Which?", photos=(b"a", b"b")))
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+async def test_every_kind_asks_its_own_prompt(lang: Lang) -> None:
+    """Each as `foodcritic.prompts` words it."""
+    base = Request(lang=lang, photos=(PHOTO,), question="Q?", options=("a", "b"))
+    hint = critic.judge(Scripted().names, 0.4)
+    for kind, expected in {
+        "critique": prompts.critique(lang, hint, tone="savage"),
+        "question": prompts.question(lang, "Q?", hint),
+        "choice": prompts.choice(lang, "Q?", ("a", "b"), hint),
+        "meme": prompts.meme(lang, "speech", hint),
+    }.items():
+        engine = Scripted()
+        request = replace(base, kind=kind, tone="savage", style="speech")  # type: ignore[arg-type]
+        await written(engine, request)
+        assert engine.asked[0][0].text == expected
+
+
+async def test_closing_an_answer_closes_the_engines_stream() -> None:
+    """A stop reaches the model."""
+    engine = Scripted(pieces=["a "] * 100)
+    pieces = critic.answer(engine, Request(photos=(PHOTO,))).write()
+    await anext(pieces)
+    await pieces.aclose()
+    assert engine.closed == 1
