@@ -8,23 +8,27 @@ Runs in training's environment (torch and transformers).
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer
 
 from engine.nano.configuration_internvl_chat import InternVLChatConfig
 from engine.nano.modeling_internvl_chat import InternVLChatModel
+from training.nano.student import inflate
 
 #: The code that travels in the folder (trust_remote_code).
 CODE = Path(__file__).parents[2] / "engine" / "nano"
 MODULES = ("configuration_internvl_chat.py", "modeling_internvl_chat.py")
+#: Of the student's weights, those that the checkpoint keeps.
+PARTS = ("vision_model.", "mlp1.")
 #: What transformers imports from the folder.
 AUTO_MAP = {
     "AutoConfig": "configuration_internvl_chat.InternVLChatConfig",
@@ -125,3 +129,33 @@ def _insert(model: InternVLChatModel, vision: Mapping[str, Tensor]) -> None:
 
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def vision_state(folder: Path) -> dict[str, Tensor]:
+    """The pre-trained vision encoder and projector of ``folder``, for the product's patch size.
+
+    Raises AssembleError when there is none.
+    """
+    state: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("student*.safetensors")):
+        state |= load_file(file)
+    if not state:
+        raise AssembleError(f"{folder} holds no student*.safetensors: train the student first")
+    kept = {name: t.float() for name, t in state.items() if name.startswith(PARTS)}
+    return inflate(kept)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.nano.assemble")
+    parser.add_argument("tokenizer", type=Path, help="folder of the tokenizer's files")
+    parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--vision", type=Path, help="folder of the pre-trained student")
+    parser.add_argument("--drop-path", type=float, default=0.05, help="of the vision encoder")
+    args = parser.parse_args(argv)
+    vision = vision_state(args.vision) if args.vision else None
+    settings = {"drop_path_rate": args.drop_path}
+    assemble(args.tokenizer, args.out, vision=vision, vision_config=settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,6 +58,8 @@ def of_photo(photo: Photo, shots: Sequence[tuple[str, str | None]], seed: int) -
         name = photo.dish if photo.split == "val" else _seen(photo, rng, TEACHER_SHARE)
         told = prompts.naming(lang), name.text("name", lang)
         made.append(_record(rng.choice(shots)[0], [told]))
+        if photo.guesses and photo.split != "val":
+            made[-1]["soft"] = _soft(photo, lang)
     if photo.split == "val":
         subject = _subject(photo, shots[0][1], rng)
         made.append(_record(shots[0][0], _turns("critique", subject, rng.choice(LANGS), rng)))
@@ -174,6 +176,16 @@ def _seen(photo: Photo, rng: random.Random, share: float) -> Dish:
         return photo.dish
     keys, weights = zip(*photo.guesses, strict=True)
     return DISHES[rng.choices(keys, weights)[0]]
+
+
+def _soft(photo: Photo, lang: Lang) -> dict[str, float]:
+    """What `_seen` draws from, as a distribution over names: a trainer that knows the key `soft`
+    learns it whole instead of one draw."""
+    total = sum(p for _, p in photo.guesses)
+    shares = {photo.dish.key: 1 - TEACHER_SHARE}
+    for key, p in photo.guesses:
+        shares[key] = shares.get(key, 0.0) + TEACHER_SHARE * p / total
+    return {DISHES[key].text("name", lang): round(p, 4) for key, p in shares.items()}
 
 
 def _others(photo: Photo, dish: Dish, rng: random.Random) -> tuple[Dish, ...]:

@@ -86,7 +86,7 @@ def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
             "sampler_seed": None,
         },
         "env_cfg": {
-            "cudnn_benchmark": True,
+            "cudnn_benchmark": False,  # the number of photos changes from batch to batch
             "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0},
             "dist_cfg": {"backend": "nccl" if job.cuda else "gloo"},
         },

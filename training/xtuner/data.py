@@ -5,6 +5,8 @@ What differs from ``InternVL_V1_5_Dataset``, record for record the same tokens a
 
 - a photo that cannot be read stops the run and is named (XTuner silently takes another record);
 - lengths are exact, so that a batch holds records of one length and little padding;
+- a record may say how likely several answers are, ``"soft": {"ramen": 0.7, "pho": 0.3}``, each one
+  token: they are the target of the first answer's first token (distillation);
 - with ``device_resize`` a photo travels to the model at its own size, as bytes, and is enlarged
   there; XTuner's way, 448 x 448 floats made by each loader process, starves a nano model.
 
@@ -15,6 +17,7 @@ the middle, so that a resumed run does not read what it has already seen.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +66,14 @@ class DialogueDataset(InternVL_V1_5_Dataset):
             raise DataError(f"{data_path} holds no records")
         self.image_folder = [image_folder] * len(self.data)
         self.group_length = self._lengths()
+        # The threads that encoded the lengths do not exist in a forked loader process.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def __getitem__(self, index: int) -> Record:
+        record = self.data[index]
+        return {**self._item(index), "soft": self._soft(record.get("soft", {}))}
+
+    def _item(self, index: int) -> Record:
         record = self.data[index]
         image = record.get("image")
         try:
@@ -81,6 +90,16 @@ class DialogueDataset(InternVL_V1_5_Dataset):
             raise DataError(f"record {record.get('id')}: {image}: {error}") from error
         tokens = self.get_inputid_labels(record["conversations"], self._image_tokens(1))
         return {**tokens, "pixel_values": torch.from_numpy(pixels.copy()).permute(2, 0, 1)}
+
+    def _soft(self, answers: dict[str, float]) -> list[tuple[int, float]]:
+        """(token, probability) of each answer; DataError where one is not a single token."""
+        found = []
+        for text, probability in answers.items():
+            ids = self.tokenizer.encode(text, add_special_tokens=False)
+            if len(ids) != 1:
+                raise DataError(f"soft answer {text!r} is {len(ids)} tokens, not one")
+            found.append((ids[0], probability))
+        return found
 
     def _image_tokens(self, tiles: int) -> str:
         context = self.IMG_CONTEXT_TOKEN * (tiles * self.patch_token)
@@ -116,8 +135,11 @@ class DialogueDataset(InternVL_V1_5_Dataset):
 def collate(records: Sequence[Record]) -> dict[str, Any]:
     """A batch, padded on the right; photos of one shape stand together.
 
-    ``images`` is a list of (n, 3, h, w) uint8 or (n, tiles, 3, h, w) float tensors, photos in the
-    order of the rows; the rows without a photo come last.
+    ``pixels`` holds all photos end to end, uint8 or float; ``shapes`` tells how they were:
+    (count, 3, h, w) or (count, tiles, 3, h, w) each, in the order of the rows. One tensor, because
+    each tensor that a loader process sends costs a file descriptor and a copy to the device. The
+    rows without a photo come last. ``soft_ids`` and ``soft_targets`` are (rows, answers), zeros
+    where a record has fewer answers or none.
     """
     shapes = {
         index: tuple(record["pixel_values"].shape)
@@ -138,15 +160,21 @@ def collate(records: Sequence[Record]) -> dict[str, Any]:
         input_ids[row, :length] = torch.as_tensor(record["input_ids"])
         labels[row, :length] = torch.as_tensor(record["labels"])
         mask[row, :length] = True
+    most = max(len(record["soft"]) for record in ordered)
+    soft = torch.zeros(len(ordered), most, 2, dtype=torch.float64)
+    for row, record in enumerate(ordered):
+        if record["soft"]:
+            soft[row, : len(record["soft"])] = torch.tensor(record["soft"], dtype=torch.float64)
+    flat = [record["pixel_values"].flatten() for group in groups.values() for record in group]
     return {
         "data": {
-            "images": [
-                torch.stack([record["pixel_values"] for record in group])
-                for group in groups.values()
-            ],
+            "pixels": torch.cat(flat) if flat else None,
+            "shapes": [(len(group), *shape) for shape, group in groups.items()],
             "input_ids": input_ids,
             "labels": labels,
             "attention_mask": mask,
+            "soft_ids": soft[..., 0].long(),
+            "soft_targets": soft[..., 1].float(),
         },
         "data_samples": None,
     }

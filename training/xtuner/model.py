@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,15 @@ class Critic(InternVL_V1_5):
 
     def forward(self, data: dict[str, Any], data_samples: Any = None, mode: str = "loss") -> Any:
         """The batch's loss, as ``{"loss": scalar}``."""
-        if "images" not in data:
+        if "shapes" not in data:
             return super().forward(data, data_samples, mode)
-        groups = [self._pixels(images) for images in data["images"]]
-        pixels = torch.cat(groups) if groups else None
-        loss = self._loss(pixels, data["input_ids"], data["labels"], data["attention_mask"])
-        return {"loss": loss}
+        shapes = data["shapes"]
+        pixels = None
+        if shapes:
+            parts = data["pixels"].split([math.prod(shape) for shape in shapes])
+            groups = [part.view(*shape) for part, shape in zip(parts, shapes, strict=True)]
+            pixels = torch.cat([self._pixels(images) for images in groups])
+        return {"loss": self._loss(pixels, data)}
 
     def _pixels(self, images: Tensor) -> Tensor:
         if images.ndim == 5:  # made by XTuner's own transform: (photos, tiles, 3, h, w)
@@ -75,7 +79,8 @@ class Critic(InternVL_V1_5):
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
         return (pixels - mean) / std
 
-    def _loss(self, pixels: Tensor | None, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def _loss(self, pixels: Tensor | None, data: dict[str, Any]) -> Tensor:
+        ids, labels, mask = data["input_ids"], data["labels"], data["attention_mask"]
         llm = self.model.language_model
         core = llm.get_base_model() if hasattr(llm, "get_base_model") else llm
         embeds = core.get_input_embeddings()(ids)
@@ -91,17 +96,17 @@ class Critic(InternVL_V1_5):
                     "its picture; raise data.max_length"
                 )
             embeds = embeds.masked_scatter(selected, features.to(embeds.dtype))
-        targets = labels[:, 1:]
-        if not self.head_on_labels:
-            logits = core(inputs_embeds=embeds, attention_mask=mask).logits
-            return F.cross_entropy(
-                logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE_INDEX
-            )
-        hidden = core.model(inputs_embeds=embeds, attention_mask=None)
-        hidden = hidden if isinstance(hidden, Tensor) else hidden[0]
-        labelled = targets != IGNORE_INDEX
-        logits = core.get_output_embeddings()(hidden[:, :-1][labelled])
-        return F.cross_entropy(logits.float(), targets[labelled])
+        labelled = labels[:, 1:] != IGNORE_INDEX
+        if self.head_on_labels:
+            hidden = core.model(inputs_embeds=embeds, attention_mask=None)
+            hidden = hidden if isinstance(hidden, Tensor) else hidden[0]
+            logits = core.get_output_embeddings()(hidden[:, :-1][labelled])
+        else:
+            logits = core(inputs_embeds=embeds, attention_mask=mask).logits[:, :-1][labelled]
+        losses = F.cross_entropy(logits.float(), labels[:, 1:][labelled], reduction="none")
+        if data["soft_ids"].shape[1]:
+            losses = soften(losses, logits, labelled, data["soft_ids"], data["soft_targets"])
+        return losses.mean()
 
     def _vision_is_frozen(self) -> bool:
         return self.freeze_visual_encoder and not self.use_visual_encoder_lora
@@ -117,6 +122,23 @@ def frozen_features(model: nn.Module, pixels: Tensor) -> Tensor:
     """The same, where no gradient is asked of the vision encoder."""
     model.vision_model.eval()
     return extract_features(model, pixels)
+
+
+def soften(
+    losses: Tensor, logits: Tensor, labelled: Tensor, ids: Tensor, targets: Tensor
+) -> Tensor:
+    """Replace the loss of the first labelled token of rows that have soft targets.
+
+    ``losses`` and ``logits`` are those of the True places of ``labelled`` (rows, length), in order.
+    """
+    rows = labelled.nonzero()[:, 0]
+    first = torch.ones_like(rows, dtype=torch.bool)
+    first[1:] = rows[1:] != rows[:-1]
+    total = targets.sum(1)
+    chosen = first & (total[rows] > 0)
+    spread = logits[chosen].float().log_softmax(-1)
+    wanted = targets[rows[chosen]] / total[rows[chosen], None]
+    return losses.masked_scatter(chosen, -(spread.gather(1, ids[rows[chosen]]) * wanted).sum(1))
 
 
 def crop(images: Tensor) -> Tensor:

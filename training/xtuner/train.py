@@ -61,12 +61,13 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     if resumed and not (path.exists() and path.read_text(encoding="utf-8") == text):
         sys.exit(f"train: {job.work} holds a run of another recipe or data: remove it first")
     path.write_text(text, encoding="utf-8")
-    _join_processes(job)
+    deepspeed = chosen.optimizer.deepspeed if job.cuda else None
+    _join_processes(job, deepspeed is not None)
     argv = ["train", str(path)]
     if job.processes > 1:
         argv += ["--launcher", "pytorch"]
-    if job.cuda and chosen.optimizer.deepspeed:
-        argv += ["--deepspeed", f"deepspeed_{chosen.optimizer.deepspeed}"]
+    if deepspeed:
+        argv += ["--deepspeed", f"deepspeed_{deepspeed}"]
     if resumed:
         argv += ["--resume", str(resumed)]
     from xtuner.tools.train import main as xtuner_main
@@ -79,20 +80,18 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     return checkpoint
 
 
-def _join_processes(job: config.Job) -> None:
+def _join_processes(job: config.Job, deepspeed: bool) -> None:
     """Start torch.distributed for one process; torchrun's and DeepSpeed's start it themselves.
 
     XTuner asks for the rank even where there is one process, and DeepSpeed looks for MPI when the
     usual variables are absent.
     """
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    for key, value in alone.items():
+    for key, value in (alone | {"MASTER_PORT": "29511"}).items():
         os.environ.setdefault(key, value)
-    os.environ.setdefault("MASTER_PORT", "29511")
-    if job.processes == 1 and not torch.distributed.is_initialized():
-        backend = "nccl" if job.cuda else "gloo"
+    if job.processes == 1 and not deepspeed and not torch.distributed.is_initialized():
         store = torch.distributed.HashStore()
-        torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+        torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,21 @@ def test_a_broken_photo_stops_the_run_and_is_named(toy: Toy, tmp_path: Path) -> 
             ours[0]
 
 
+def test_a_soft_answer_of_several_tokens_is_refused(toy: Toy) -> None:
+    ours = dataset(toy)
+    ours.data[0]["soft"] = {"an answer of many tokens": 1.0}
+    with pytest.raises(DataError, match="many tokens"):
+        ours[0]
+
+
 def test_a_batch_pads_on_the_right_and_keeps_every_record(toy: Toy) -> None:
     ours = dataset(toy)
     picked = [ours[index] for index in (0, 1, 2, 3, 4, 5)]
     batch = collate(picked)["data"]
-    assert sum(len(group) for group in batch["images"]) == 5
+    assert sorted(batch["shapes"]) == [(2, 3, 64, 80), (3, 3, 64, 64)]
+    wide = next(i for i, shape in enumerate(batch["shapes"]) if shape[-1] == 80)
+    first = batch["pixels"].split([math.prod(shape) for shape in batch["shapes"]])[wide]
+    assert torch.equal(first.view(2, 3, 64, 80)[0], picked[0]["pixel_values"])
     rows = {
         tuple(ids[keep].tolist())
         for ids, keep in zip(batch["input_ids"], batch["attention_mask"], strict=True)

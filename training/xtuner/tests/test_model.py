@@ -56,6 +56,31 @@ def test_loss_and_gradients_are_xtuners(
         assert distance < 20 * tolerance, name
 
 
+def test_soft_answers_are_the_target_of_the_first_token_only(toy: Toy) -> None:
+    """One certain soft answer is the plain loss; two give their weighted mean."""
+    ours = Critic(model_path=str(toy.model), weights="fp32").eval()
+    rows = dataset(toy)
+    record = {**rows[2]}
+    first, *_ = (label for label in record["labels"] if label != -100)
+
+    def loss(token: int) -> float:
+        labels = list(record["labels"])
+        labels[next(i for i, label in enumerate(labels) if label != -100)] = token
+        return ours(**collate([{**record, "labels": labels}]))["loss"].item()
+
+    def soft(*pairs: tuple[int, float]) -> float:
+        return ours(**collate([{**record, "soft": list(pairs)}, rows[3]]))["loss"].item()
+
+    plain = ours(**collate([record, rows[3]]))["loss"].item()
+    count = sum(label != -100 for index in (2, 3) for label in rows[index]["labels"])
+    per_row = sum(label != -100 for label in record["labels"])
+    assert soft((first, 1.0)) == pytest.approx(plain)
+    other = plain + (loss(300) - loss(first)) * per_row / count
+    assert soft((300, 1.0)) == pytest.approx(other, rel=1e-4)
+    mixed = 0.25 * plain + 0.75 * other
+    assert soft((first, 0.2), (300, 0.6)) == pytest.approx(mixed, rel=1e-4)
+
+
 def test_a_photo_enlarged_on_the_device_is_pillows(toy: Toy) -> None:
     ours = Critic(model_path=str(toy.model), weights="fp32")
     transform = dataset(toy).transformer
