@@ -149,33 +149,37 @@ async def burst(settings: Settings) -> dict[str, float]:
         return {"seconds": time.perf_counter() - start}
 
 
-async def claims(settings: Settings, rows: int) -> dict[str, float]:
-    """Claim latency in an empty table, then with `rows` finished jobs in it."""
-    async with database.connected(settings) as db:
-        await _claim_times(db, "warm", 100)
-        empty = await _claim_times(db, "empty", 400)
-        await _fill(db, rows)
-        await _claim_times(db, "warm again", 100)
-        full = await _claim_times(db, "full", 400)
-    ratio = statistics.median(full) / statistics.median(empty)
+async def claims(settings: Settings, backend: str, rows: int) -> dict[str, float]:
+    """Claim latency in an empty table and in one with `rows` finished jobs, taking turns."""
+    async with (
+        _fresh(backend) as other,
+        database.connected(settings) as empty,
+        database.connected(other) as full,
+    ):
+        await _claim(full, "first")
+        await _fill(full, rows)
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for n in range(600):
+            times[True].append(await _claim(full, str(n)))
+            times[False].append(await _claim(empty, str(n)))
+    warm = {is_full: percentiles(took[100:])["p50_ms"] for is_full, took in times.items()}
     return {
-        "empty_p50_ms": percentiles(empty)["p50_ms"],
-        "full_p50_ms": percentiles(full)["p50_ms"],
-        "ratio": ratio,
+        "empty_p50_ms": warm[False],
+        "full_p50_ms": warm[True],
+        "ratio": warm[True] / warm[False],
         "rows": rows,
     }
 
 
-async def _claim_times(db: Database, name: str, count: int) -> list[float]:
-    times = []
-    for n in range(count):
-        await queue.enqueue(db, new(f"{name}{n}", user=n % 50))
-        start = time.perf_counter()
-        job = await queue.claim(db, "bench")
-        times.append(time.perf_counter() - start)
-        assert job is not None
-        await queue.finish(db, job, answer="")
-    return times
+async def _claim(db: Database, key: str) -> float:
+    """Seconds of one claim, the only one waiting."""
+    await queue.enqueue(db, new(key))
+    start = time.perf_counter()
+    job = await queue.claim(db, "bench")
+    took = time.perf_counter() - start
+    assert job is not None
+    await queue.finish(db, job, answer="")
+    return took
 
 
 async def _fill(db: Database, rows: int) -> None:
@@ -328,13 +332,13 @@ def _url(name: str) -> str:
 
 async def _ours(only: set[str], rows: int, results: dict[str, dict[str, float]]) -> None:
     for backend in ("sqlite", "postgresql") if POSTGRES else ("sqlite",):
-        cells: dict[str, Callable[[Settings], Any]] = {
+        cells: dict[str, Callable[..., Any]] = {
             "overhead, one process": lambda s: overhead(s, processes=False),
             "overhead, two processes": lambda s: overhead(s, processes=True),
             "enqueue, one by one": lambda s: enqueue_rate(s, at_once=1),
             "enqueue, 16 at once": lambda s: enqueue_rate(s, at_once=16),
             f"burst of {JOBS}": burst,
-            "claim": lambda s: claims(s, rows),
+            "claim": lambda s, backend=backend: claims(s, backend, rows),
         }
         for name, cell in cells.items():
             if not only or name.split(",")[0].split()[0] in only:

@@ -19,8 +19,8 @@ from foodcritic.db import Database
 from foodcritic.settings import Settings
 from tests.conftest import new_job, settings_for
 
-#: seconds: less than the poll (0.25), so that a poll cannot pass for a wake-up
-PROMPT = 0.15
+#: seconds a ring may take on a busy machine; no poll can pass for one, for only a ring is True
+PROMPT = 5
 
 #: Another process that listens, says so, and prints a line for every ring.
 LISTENER = """
@@ -101,7 +101,7 @@ async def test_without_a_ring_the_poll_interval_passes(db: Database) -> None:
         await bell.wait(0.1)
         start = time.monotonic()
         assert not await bell.wait()
-        assert wake.POLL * 0.9 <= time.monotonic() - start < wake.POLL * 3
+        assert time.monotonic() - start >= wake.POLL * 0.9
 
 
 async def test_another_process_is_woken_at_once(backend: Settings) -> None:
@@ -111,10 +111,8 @@ async def test_another_process_is_woken_at_once(backend: Settings) -> None:
         if db.dialect == "postgresql":
             assert await heard(process, 5) == b"rung\n"  # once when its line is up
         for n in range(3):
-            start = time.monotonic()
             await queue.enqueue(db, new_job(str(n)))
-            assert await heard(process, 5) == b"rung\n"
-            assert time.monotonic() - start < PROMPT
+            assert await heard(process, PROMPT) == b"rung\n"
         await wake.notify(db, "nothing")
         assert await heard(process, 5) == b"rung\n"
     finally:
@@ -166,14 +164,13 @@ async def test_sockets_are_nobody_elses(tmp_path: Path, monkeypatch: pytest.Monk
 
 async def test_a_listener_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
     async with database.connected(settings_for(tmp_path)) as db, wake.listen(db, "a"):
-        stuck = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        stuck.bind(str(tmp_path / "wake" / "stuck"))
-        start = time.monotonic()
-        for _ in range(2000):
-            db.hub.ring(["a"])
-        assert time.monotonic() - start < 2
-        await asyncio.sleep(0.1)  # the retries run and give up
-        stuck.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stuck:
+            stuck.bind(str(tmp_path / "wake" / "stuck"))
+            for _ in range(2000):  # none of them waits, or this would never end
+                db.hub.ring(["a"])
+            assert db.hub._late
+            await asyncio.sleep(1)
+            assert not db.hub._late  # it was tried again for a while, and given up
 
 
 async def test_a_cut_line_to_postgresql_is_laid_again(backend: Settings) -> None:
