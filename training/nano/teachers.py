@@ -73,7 +73,8 @@ class Clock:
 
     @property
     def progress(self) -> float:
-        return min(1.0, self.spent / self._seconds)
+        # A slow start may have used up the budget: then the time is over, not endless.
+        return min(1.0, self.spent / self._seconds) if self._seconds > 0 else 1.0
 
     @property
     def tick(self) -> int:

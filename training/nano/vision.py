@@ -104,7 +104,7 @@ def _teachers(options: argparse.Namespace) -> None:
     for process in running:
         process.start()
     for process in running:
-        process.join(max(0.0, until + 30 - time.time()))
+        process.join(max(0.0, until + 60 - time.time()))
         if process.is_alive():
             process.terminate()
 

@@ -86,6 +86,12 @@ def test_the_ring_keeps_views_with_their_targets() -> None:
     assert set(targets[:, 0].tolist()) == {float(n) for n in range(4, 12)}
 
 
+def test_a_budget_spent_before_the_start_is_over() -> None:
+    """A start slower than the whole budget ends the training instead of never ending it."""
+    assert teachers.Clock(-3.0).progress == 1.0
+    assert teachers.Clock(100.0, spent=50.0).progress == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_small_distillation_runs_resumes_and_leaves_its_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
