@@ -20,7 +20,7 @@ ALLOWED = {
 ROOTS = {"foodcritic/cli.py", "foodcritic/serve.py", "foodcritic/__main__.py"}
 #: A heavy library, and where it may be imported.
 BEHIND = {
-    "openvino": ("engine/",),
+    "openvino": ("engine/", "benchmarks/"),
     "openvino_tokenizers": ("engine/",),
     "lmdeploy": ("engine/lmdeploy.py", "benchmarks/"),
     "torch": ("training/", "engine/nano/", "benchmarks/"),
