@@ -20,6 +20,9 @@ class Scripted:
     asked: list[Sequence[Message]] = field(default_factory=list)
     named: list[Sequence[Message]] = field(default_factory=list)
     closed: int = 0
+    #: Answers being written now, and the most at any time.
+    writing: int = 0
+    most_writing: int = 0
     model: str = "scripted"
     context: int = 2048
     photos_per_question: int = 1
@@ -30,6 +33,8 @@ class Scripted:
         self, messages: Sequence[Message], generation: Generation
     ) -> AsyncGenerator[str, None]:
         self.asked.append(messages)
+        self.writing += 1
+        self.most_writing = max(self.most_writing, self.writing)
         try:
             for piece in self.pieces:
                 await asyncio.sleep(self.pause)
@@ -37,6 +42,7 @@ class Scripted:
             if self.error:
                 raise self.error
         finally:
+            self.writing -= 1
             self.closed += 1
 
     async def candidates(self, messages: Sequence[Message], count: int = 3) -> Names:

@@ -230,7 +230,9 @@ async def test_first_lines_are_those_of_the_greedy_answers(shared: OpenVINO) -> 
     how = Generation(greedy=True, max_new_tokens=30)
     alone = [(await said(shared, q, how)).partition("\n")[0].strip() for q in questions]
     for a, b in zip(together, alone, strict=True):
-        assert a.replace("�", "").startswith(b.replace("�", "")[:5])
+        # A token that ends the line is left out whole, with what it holds before the newline.
+        assert b.replace("�", "").startswith(a.replace("�", ""))
+    assert any(together)
 
 
 async def test_embeddings_are_of_unit_length_and_tell_photos_apart(shared: OpenVINO) -> None:
