@@ -85,7 +85,7 @@ IDEMPOTENT = frozenset(
 )
 #: Calls that name a chat but cost it nothing.
 FREE = frozenset({"getChat", "getChatMember", "getChatAdministrators", "getChatMemberCount"})
-#: Calls of a private chat's window that a spare one leaves to others.
+#: Calls of a chat's window that a spare one leaves to others; of all chats' it leaves half.
 RESERVE = 2
 #: Seconds before each repetition after a network error; then the error is raised.
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -193,7 +193,9 @@ class Budget(BaseRateLimiter[Priority]):
     async def _enter(self, chat: Gate | None, priority: Priority) -> None:
         if chat is None:
             return
-        if priority is Priority.SPARE and min(chat.room(), self._overall.room()) <= RESERVE:
+        if priority is Priority.SPARE and (
+            chat.room() <= RESERVE or self._overall.room() <= self._limits.overall.count // 2
+        ):
             raise Dropped("no room")
         await chat.enter(priority)
         try:

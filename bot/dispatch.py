@@ -28,10 +28,13 @@ from foodcritic.inbox import Update as Letter
 
 log = structlog.get_logger(__name__)
 
-#: Updates handled at the same time.
-CONCURRENCY = 64
-#: How often handling an update is begun before it is given up.
+#: Updates handled at the same time; one that waits for its chat's budget holds its place.
+CONCURRENCY = 256
+#: How often a handler that raises is tried.
 ATTEMPTS = 3
+#: How many processes may die with an update in hand, or only in their backlog, before it is taken
+#: for what kills them.
+DEATHS = 20
 #: Seconds before a failed handler is tried again, times the attempt.
 RETRY = 0.5
 #: Seconds handled updates wait to be marked in one batch.
@@ -96,9 +99,8 @@ class Dispatcher:
                 letters = await inbox.waiting(self._db, self._source, after=after, limit=500)
                 for letter in letters:
                     after = letter.id
-                    if letter.attempts >= ATTEMPTS:
-                        # It was begun and not ended by so many processes: it may kill us, too.
-                        await inbox.refused(self._db, letter, "given up")
+                    if letter.attempts >= DEATHS:
+                        await self._give_up(letter)
                     else:
                         self._post(letter)
                 if not letters:
@@ -191,6 +193,13 @@ class Dispatcher:
                 self._done.extend(letters)
                 self._some_done.set()
                 return
+
+    async def _give_up(self, letter: Letter) -> None:
+        """Take an update out of the way that may have killed every process that had it."""
+        await inbox.refused(self._db, letter, "given up")
+        log.error("update_given_up", number=letter.update_id, attempts=letter.attempts)
+        update = Update.de_json(dict(letter.payload), self._bot)
+        await self._apologise(update)
 
     async def _refuse(self, letters: list[Letter], reason: str) -> None:
         for letter in letters:

@@ -180,7 +180,7 @@ async def restaurant(
         db = await database.connect(config)
         try:
             place = Place(tg, db, config, model or Model())
-            async with opened(place, scale):
+            async with opened(place, scale, scale):
                 yield place
         finally:
             await db.close()
@@ -212,10 +212,10 @@ _template: Path | None = None
 
 
 @contextlib.asynccontextmanager
-async def opened(place: Place, scale: float = FAST) -> AsyncIterator[None]:
+async def opened(place: Place, limits: float = FAST, waits: float = FAST) -> AsyncIterator[None]:
     """Run bot and worker; both are gone at the end, the database is not."""
     stop = place.stopping = asyncio.Event()
-    pace = app.Pace(limits=Limits().scaled(scale), scale=scale)
+    pace = app.Pace(limits=Limits().scaled(limits), scale=waits)
     serving = asyncio.create_task(app.run(place.settings, place.db, stop, pace=pace))
     place.serving = serving
     no_more = asyncio.Event()

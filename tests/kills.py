@@ -61,8 +61,11 @@ class Cook:
 
 
 @contextlib.asynccontextmanager
-async def cook(home: Path, tg: Telegram, lease: float, scale: float) -> AsyncIterator[Cook]:
-    arguments = [str(home), tg.address, str(lease), str(scale)]
+async def cook(
+    home: Path, tg: Telegram, *, lease: float, limits: float, waits: float
+) -> AsyncIterator[Cook]:
+    """Bot and worker in processes of their own, for as long as this lasts."""
+    arguments = [str(home), tg.address, str(lease), str(limits), str(waits)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.kitchen", *arguments),
@@ -94,7 +97,7 @@ async def run(
     started = time.monotonic()
     async with telegram(scale=scale, seed=seed) as tg:
         await migrated(configured(home, tg))
-        async with cook(home, tg, lease, scale) as kitchen:
+        async with cook(home, tg, lease=lease, limits=scale, waits=scale) as kitchen:
             asked = await load(tg, kitchen, messages, kills, rng)
             with contextlib.suppress(TimeoutError):
                 await tg.world.until(lambda: all(settled(p) for p in asked), patience, "answers")
