@@ -3,6 +3,7 @@
     FoodcriticError
     ├── SettingsError      a setting is missing or wrong; names the variable and the remedy
     ├── PhotoError         a photo is refused; ``code`` says why
+    ├── CaptionError       a caption cannot be drawn; ``code`` says why
     ├── QueueFull          no room for another job; ``seconds`` says when to try again
     ├── JobNotFound        no such job
     ├── JobCancelled       the job was cancelled while its worker was at it: stop generating
@@ -19,6 +20,7 @@ from __future__ import annotations
 from typing import Literal
 
 PhotoCode = Literal["not_an_image", "truncated", "too_large", "too_many_pixels"]
+CaptionCode = Literal["empty", "too_long", "no_glyph", "no_shaping"]
 
 
 class FoodcriticError(Exception):
@@ -36,6 +38,15 @@ class PhotoError(FoodcriticError):
         super().__init__(message or code)
         #: why, one of `PhotoCode`; front ends translate it
         self.code: PhotoCode = code
+
+
+class CaptionError(FoodcriticError):
+    """A caption cannot be drawn."""
+
+    def __init__(self, code: CaptionCode, message: str) -> None:
+        super().__init__(message)
+        #: why, one of `CaptionCode`; front ends translate it
+        self.code: CaptionCode = code
 
 
 class QueueFull(FoodcriticError):
