@@ -88,6 +88,56 @@ def ask(
     _with_engine(settings, run)
 
 
+@app.command()
+def meme(
+    photo: Annotated[Path, typer.Argument(help="A photo of a dish.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture to write, .jpg or .png.")],
+    caption: Annotated[
+        str | None, typer.Option(help="Draw this; without it the model writes three.")
+    ] = None,
+    style: Annotated[
+        Literal["top_bottom", "subtitle", "speech"], typer.Option(help="How it is drawn.")
+    ] = "top_bottom",
+    lang: Language = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat the model's captions exactly.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a photo into a meme."""
+    from engine import critic
+    from foodcritic import photos
+    from foodcritic.drawing import captions, paint
+    from foodcritic.drawing import meme as memes
+
+    settings = settings_.load()
+    language = lang or settings.language
+    image = photos.load(photo, side=memes.LONGEST)
+    written: tuple[str, ...] = ()
+    if caption is None:
+        request = critic.Request(kind="meme", lang=language, style=style, photos=(photo,))
+
+        async def run(engine: "Engine") -> None:
+            nonlocal written, caption
+            answer = critic.answer(engine, request, _generation(settings, seed))
+            async for _ in answer.write():
+                pass
+            written = captions.read(answer.text)
+            caption = captions.best(written, language, answer.candidates)
+
+        _with_engine(settings, run)
+    if caption is None:
+        raise FoodcriticError("the model wrote no caption that can be drawn: give one, --caption")
+    drawn = memes.draw(image, caption, style, language)
+    paint.save(drawn, out)
+    if as_json:
+        shown = {"captions": written, "caption": caption, "style": style, "out": str(out)}
+        size = {"width": drawn.width, "height": drawn.height}
+        typer.echo(json.dumps(shown | size, ensure_ascii=False))
+    else:
+        for line in written:
+            typer.echo(f"{'*' if line == caption else ' '} {line}")
+        typer.echo(f"{out}: {drawn.width} x {drawn.height}")
+
+
 @evaluate.command("naming")
 def evaluate_naming(
     table: Annotated[Path, typer.Argument(help="index.csv beside its blobs.bin, or manifest.csv.")],

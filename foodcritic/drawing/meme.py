@@ -7,7 +7,6 @@ speech      a bubble on a calm place, pointing at the dish
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 from PIL import Image, ImageDraw
@@ -54,13 +53,6 @@ def draw(
             return _subtitle(image, cleaned, lang)
         case "speech":
             return _speech(image, cleaned, lang)
-
-
-def jpeg(image: Image.Image) -> bytes:
-    """The picture as the bytes that are sent."""
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=88)
-    return out.getvalue()
 
 
 def halves(caption: str) -> tuple[str, str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageDraw
 
 from foodcritic.drawing import fonts
 from foodcritic.drawing.layout import Block
+from foodcritic.errors import FoodcriticError
 
 Colour = tuple[int, int, int]
 #: Shapes are drawn so many times larger and then reduced: smooth edges.
 SMOOTH = 3
+#: Of JPEG: Telegram compresses photos once more.
+QUALITY = 88
 
 
 def block(
@@ -103,9 +108,22 @@ def rounded(size: tuple[int, int], radius: float) -> Image.Image:
     return large.reduce(SMOOTH)
 
 
-def lightest(*masks: Image.Image) -> Image.Image:
-    """The union of masks."""
-    first, *others = masks
-    for other in others:
-        first = ImageChops.lighter(first, other)
-    return first
+def jpeg(image: Image.Image) -> bytes:
+    """The picture as the bytes that are sent."""
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Write the picture in the format its suffix names.
+
+    Raises:
+        FoodcriticError: the suffix names none, or the file cannot be written.
+    """
+    try:
+        image.save(path, quality=QUALITY)
+    except ValueError as error:
+        raise FoodcriticError(f"{path}: end the name in .jpg or .png") from error
+    except OSError as error:
+        raise FoodcriticError(f"cannot write {path}: {error.strerror or error}") from error
