@@ -43,7 +43,7 @@ async def run(
         SettingsError: the address is taken or cannot be had, or is not local without a password.
     """
     check(settings)
-    with contextlib.closing(listen(settings)) as door, _uploads(settings.home / "web"):
+    with contextlib.closing(listen(settings)) as door, _environment(settings.home / "web"):
         from web import site  # Gradio takes a second to import: fail before that
 
         def announce() -> None:
@@ -130,22 +130,27 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _uploads(home: Path) -> Iterator[None]:
-    """A folder of our own for what browsers upload, gone when we stop.
+def _environment(home: Path) -> Iterator[None]:
+    """Gradio's settings, which it takes from the environment alone; undone at the end.
 
-    Gradio learns where it is from the environment alone.
+    Uploads get a folder of our own, gone when we stop. Its statistics are off: those it would send,
+    and those it would count with pandas after every click.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in home.glob("uploads-*"):
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
-    before = {
-        name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")
-    }
     with tempfile.TemporaryDirectory(
         prefix="uploads-", dir=home, ignore_cleanup_errors=True
     ) as folder:
-        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
+        wanted = {
+            "GRADIO_TEMP_DIR": folder,
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+            "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(2**62),
+        }
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
         try:
             yield
         finally:

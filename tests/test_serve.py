@@ -1,0 +1,111 @@
+"""Processes: parts run together, end together, and a signal ends them all in time."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from foodcritic import serve
+from foodcritic.errors import SettingsError
+
+
+async def until(stop: asyncio.Event, log: list[str], name: str) -> None:
+    await stop.wait()
+    log.append(name)
+
+
+async def test_parts_run_until_told_to_stop() -> None:
+    stop, log = asyncio.Event(), list[str]()
+    running = asyncio.create_task(
+        serve.together(stop, {name: until(stop, log, name) for name in ("bot", "web")})
+    )
+    await asyncio.sleep(0.01)
+    assert not running.done()
+    stop.set()
+    await running
+    assert sorted(log) == ["bot", "web"]
+
+
+async def test_a_part_that_fails_stops_the_others_and_is_the_error() -> None:
+    stop, log = asyncio.Event(), list[str]()
+
+    async def fail() -> None:
+        raise SettingsError("the port is taken")
+
+    with pytest.raises(SettingsError, match="the port is taken"):
+        await serve.together(stop, {"web": fail(), "bot": until(stop, log, "bot")})
+    assert log == ["bot"]
+
+
+async def test_a_part_that_does_not_stop_is_cancelled() -> None:
+    stop = asyncio.Event()
+    cancelled = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    stop.set()
+    await serve.together(stop, {"stubborn": stubborn()}, within=0.05)
+    assert cancelled.is_set()
+
+
+@asynccontextmanager
+async def process(
+    home: Path, *command: str, **values: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`foodcritic COMMAND`, as a process of its own."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "foodcritic", *command),
+        env={**os.environ, "FOODCRITIC_HOME": str(home), "FOODCRITIC_WEB_PORT": "0", **values},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_page_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    async with process(tmp_path, "web") as page, asyncio.timeout(90):
+        assert page.stdout is not None
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
+            said += (await page.stdout.readline()).decode()
+        assert found
+        page.send_signal(number)
+        async with asyncio.timeout(10):
+            rest = (await page.stdout.read()).decode()
+        assert await page.wait() == 0
+        assert "Traceback" not in said + rest
+    assert [*(tmp_path / "web").glob("uploads-*")] == []
+
+
+async def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    async with process(tmp_path, "web", FOODCRITIC_WEB_HOST="0.0.0.0") as page:
+        out, _ = await page.communicate()
+    assert page.returncode == 1
+    assert "set FOODCRITIC_WEB_PASSWORD" in out.decode()
+    assert "Traceback" not in out.decode()
+
+
+async def test_the_database_is_migrated_by_command(tmp_path: Path) -> None:
+    async with process(tmp_path, "db", "migrate") as migrating:
+        out, _ = await migrating.communicate()
+    assert migrating.returncode == 0
+    assert "up to date" in out.decode()
+    assert (tmp_path / "foodcritic.db").exists()

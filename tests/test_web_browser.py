@@ -1,0 +1,273 @@
+"""The page in a real browser, over the real queue and worker."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+from playwright.async_api import FilePayload, Page, expect
+
+from engine import nano
+from engine import openvino as openvino_engine
+from foodcritic import db as database
+from foodcritic import feedback, queue, tables
+from foodcritic.db import Database
+from foodcritic.queue import JobStatus
+from foodcritic.settings import Settings
+from tests.engines import Scripted
+from tests.webpage import Seen, chromium, dish, needs_chromium, pieces, serving, tab
+from web import transcript
+from web.transcript import Visitor
+
+pytestmark = needs_chromium
+
+RAMEN = "**Ramen** (日式拉面) · Japanese · 8/10\n\nThe broth is deep.\n\nThe egg is jammy."
+ANSWERS = "#fc-chat .bot-row"
+EYES = 15_000  #: milliseconds an answer may take to be seen
+
+
+@pytest.fixture
+async def kitchen(backend: Settings) -> AsyncIterator[Database]:
+    """A database on the real clock."""
+    async with database.connected(backend) as opened:
+        yield opened
+
+
+async def send(page: Page, text: str = "", *photos: bytes) -> None:
+    """Put photos and a text into the box and press Enter."""
+    if photos:
+        await page.set_input_files(
+            "#fc-box input[type=file]",
+            [FilePayload(name="a.jpg", mimeType="image/jpeg", buffer=photo) for photo in photos],
+        )
+        await expect(page.locator("#fc-box .thumbnail-item")).to_have_count(
+            len(photos), timeout=EYES
+        )
+    if text:
+        await page.fill("#fc-box textarea", text)
+    await page.press("#fc-box textarea", "Enter")
+
+
+async def quiet(page: Page, answers: int) -> None:
+    """Wait until so many answers are there and nothing is being waited for."""
+    await expect(page.locator(ANSWERS)).to_have_count(answers, timeout=EYES)
+    await expect(page.locator("#fc-box .submit-button")).to_be_visible(timeout=EYES)
+    await expect(page.locator(".fc-waiting")).to_have_count(0, timeout=EYES)
+
+
+async def visitor_of(db: Database) -> Visitor:
+    """The only visitor there is."""
+    async with db.read() as session:
+        (number,) = await session.scalars(sa.select(tables.User.id))
+    return Visitor(number)
+
+
+async def test_a_photo_then_two_questions_are_answered_and_survive_a_reload(
+    kitchen: Database,
+) -> None:
+    """The tutorial's demo lost the photo and died on the second turn."""
+    engine, seen = Scripted(pieces=[*pieces(RAMEN)], pause=0.01), Seen()
+    async with (
+        serving(kitchen, engine) as url,
+        chromium() as browser,
+        tab(browser, url, seen) as page,
+    ):
+        await send(page, "", dish(1))
+        await quiet(page, 1)
+        await expect(page.locator(".fc-dish")).to_have_text("Ramen")
+        await expect(page.locator(".fc-seal")).to_have_text("8/10")
+        engine.pieces = ["It is Japanese."]
+        await page.click(".fc-chip >> nth=0")
+        await quiet(page, 2)
+        engine.pieces = ["Not very."]
+        await send(page, "Is it <b>spicy</b>?")
+        await quiet(page, 3)
+        await expect(page.locator("#fc-chat .user-row").last).to_have_text("Is it <b>spicy</b>?")
+        shown = page.locator(".fc-photos img")
+        await expect(shown).to_have_count(1)
+        assert await shown.evaluate("image => image.complete && image.naturalWidth") == 640
+        await page.reload()
+        await quiet(page, 3)
+        await expect(page.locator(ANSWERS).nth(2)).to_contain_text("Not very.")
+        await expect(page.locator(ANSWERS).nth(1)).to_contain_text("It is Japanese.")
+        assert {urlsplit(address).hostname for address in seen.asked} <= {"127.0.0.1", None}
+        assert seen.complaints == []
+    # every question showed the model the photo
+    assert all(asked[-1].images or asked[0].images for asked in engine.asked)
+    assert len(engine.asked) == 3
+
+
+async def test_several_photos_and_a_second_photo_work(kitchen: Database) -> None:
+    """Each photo reaches the model; a new one begins a new dialogue in the same conversation."""
+    engine = Scripted(pieces=[RAMEN])
+    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+        await send(page, "", dish(1), dish(2), dish(3))
+        await quiet(page, 1)
+        await expect(page.locator(".fc-photos img")).to_have_count(3)
+        await expect(page.locator(".fc-dish")).to_have_count(3)  # the model sees one at a time
+        await send(page, "", dish(4))
+        await quiet(page, 2)
+    assert sum(len(m.images) for asked in engine.asked for m in asked) == 4
+    turns = await transcript.turns(kitchen, await visitor_of(kitchen))
+    assert len({job.dialogue_id for job in turns}) == 2
+
+
+async def test_stop_keeps_what_was_said_and_try_again_asks_once_more(kitchen: Database) -> None:
+    engine = Scripted(pieces=["word "] * 2000, pause=0.02)
+    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+        await send(page, "", dish(1))
+        await expect(page.locator(ANSWERS)).to_contain_text("word word", timeout=EYES)
+        await page.click("#fc-box .stop-button")
+        await expect(page.locator(".fc-note")).to_have_text("Stopped.", timeout=EYES)
+        await quiet(page, 1)
+        await expect(page.locator(ANSWERS)).to_contain_text("word word")
+        engine.pieces = [RAMEN]
+        await page.click("#fc-chat button[aria-label='Retry']")
+        await quiet(page, 2)
+        await expect(page.locator(".fc-dish")).to_have_text("Ramen")
+    turns = await transcript.turns(kitchen, await visitor_of(kitchen))
+    assert [job.status for job in turns] == [JobStatus.CANCELLED, JobStatus.SUCCEEDED]
+    assert turns[0].photos == turns[1].photos
+
+
+async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) -> None:
+    engine = Scripted(pieces=[RAMEN])
+
+    async def rated() -> dict[int, int]:
+        visitor = await visitor_of(kitchen)
+        jobs = [job.id for job in await transcript.turns(kitchen, visitor)]
+        return await feedback.ratings(kitchen, "web", visitor.id, jobs)
+
+    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+        await send(page, "", dish(1))
+        await quiet(page, 1)
+        for label, expected in (("like", 1), ("dislike", -1)):
+            await page.click(f"#fc-chat button[aria-label='{label}' i]")
+            async with asyncio.timeout(15):
+                while [*(await rated()).values()] != [expected]:  # noqa: ASYNC110 - no bell for it
+                    await asyncio.sleep(0.05)
+        await page.reload()
+        await quiet(page, 1)
+        await expect(page.locator("#fc-chat button[aria-label='Disliked']")).to_have_count(1)
+
+
+async def test_the_queue_position_is_shown_while_waiting(kitchen: Database) -> None:
+    """Nobody answers: the page says how many are before, and a stop takes the question back."""
+    async with serving(kitchen) as url, chromium() as browser, tab(browser, url) as page:
+        for number in (1, 2):
+            await queue.enqueue(
+                kitchen,
+                queue.NewJob(
+                    key=f"k{number}", channel="shell", chat_id=1, user_id=number, lang="en"
+                ),
+            )
+        await send(page, "", dish(1))
+        waiting = page.locator(".fc-waiting")
+        await expect(waiting).to_contain_text("2 questions are before yours", timeout=EYES)
+        assert (await queue.claim(kitchen, "somebody")) is not None
+        await expect(waiting).to_contain_text("One question is before yours", timeout=EYES)
+        await page.click("#fc-box .stop-button")
+        await expect(page.locator(".fc-note")).to_have_text("Stopped.", timeout=EYES)
+
+
+async def test_doubt_shows_the_candidates_with_their_probabilities(kitchen: Database) -> None:
+    engine = Scripted(
+        pieces=[
+            "Not sure: perhaps **Pho** (越南河粉), or Ramen (日式拉面) · Vietnamese · 6/10\n\nHm."
+        ],
+        names=(("Pho", 0.34), ("Ramen", 0.29), ("Miso soup", 0.12)),
+    )
+    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+        await send(page, "", dish(1))
+        await quiet(page, 1)
+        rows = page.locator(".fc-candidate")
+        await expect(rows).to_have_count(3)
+        await expect(rows.nth(1)).to_contain_text("Ramen")
+        await expect(rows.nth(1)).to_contain_text("29%")
+        width = await page.locator(".fc-bar i").first.evaluate(
+            "i => i.offsetWidth / i.parentElement.offsetWidth"
+        )
+        assert width == pytest.approx(0.34, abs=0.02)
+
+
+async def test_what_is_refused_is_said_in_plain_words(kitchen: Database) -> None:
+    async with serving(kitchen, Scripted()) as url, chromium() as browser:
+        async with tab(browser, url, locale="zh-CN") as page:
+            await page.click(".fc-chip >> nth=0")
+            await expect(page.locator(".toast-body")).to_contain_text(
+                "先发一张菜的照片", timeout=EYES
+            )
+        async with tab(browser, url) as page:
+            await send(page, "", b"no picture at all")
+            await expect(page.locator(".toast-body")).to_contain_text(
+                "I cannot open this", timeout=EYES
+            )
+
+
+async def test_language_conversation_and_look_can_be_changed(kitchen: Database) -> None:
+    engine = Scripted(pieces=[RAMEN])
+    async with serving(kitchen, engine) as url, chromium() as browser:
+        async with tab(browser, url, locale="zh-CN") as page:
+            await expect(page.locator("h1")).to_have_text("美食评论家")
+            assert await page.evaluate("document.documentElement.lang") == "zh-Hans"
+            await send(page, "", dish(1))
+            await quiet(page, 1)
+            await page.click("#fc-language")
+            await expect(page.locator("h1")).to_have_text("The Food Critic", timeout=EYES)
+            await quiet(page, 1)  # the conversation came along
+            await page.goto(url)  # and the choice is remembered
+            await expect(page.locator("h1")).to_have_text("The Food Critic", timeout=EYES)
+            await quiet(page, 1)
+            dark = "document.body.classList.contains('dark')"
+            assert not await page.evaluate(dark)
+            await page.click("#fc-theme")
+            assert await page.evaluate(dark)
+            await page.reload()
+            await quiet(page, 1)
+            assert await page.evaluate(dark)
+            await page.click("#fc-new")
+            await expect(page.locator(ANSWERS)).to_have_count(0, timeout=EYES)
+            await expect(page.locator(".fc-invite")).to_be_visible()
+        async with tab(browser, url, viewport={"width": 390, "height": 844}) as page:
+            wide = "document.documentElement.scrollWidth - window.innerWidth"
+            assert await page.evaluate(wide) <= 0  # nothing sticks out on a phone
+            await expect(page.locator("#fc-box textarea")).to_be_in_viewport()
+
+
+async def test_a_models_html_and_pictures_do_nothing(kitchen: Database) -> None:
+    """Neither a script nor a picture from elsewhere gets out of an answer or a question."""
+    evil = (
+        "<img src=http://evil.example/a.png onerror=window.evil=1>![x](http://evil.example/b.png)"
+    )
+    engine, seen = Scripted(pieces=[RAMEN, evil, "<script>window.evil=1</script>"]), Seen()
+    async with (
+        serving(kitchen, engine) as url,
+        chromium() as browser,
+        tab(browser, url, seen) as page,
+    ):
+        await send(page, evil, dish(1))
+        await quiet(page, 1)
+        await asyncio.sleep(0.3)
+        assert await page.evaluate("window.evil") is None
+        assert [address for address in seen.asked if "evil" in address] == []
+
+
+@pytest.mark.skipif(not (nano.MODEL / "model.safetensors").exists(), reason="no bundled model yet")
+async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
+    kitchen: Database, tmp_path: Path
+) -> None:
+    """End to end with what is shipped. FOODCRITIC_SCREENSHOTS: a folder to keep a picture in."""
+    engine = await asyncio.to_thread(openvino_engine.load, nano.MODEL, tmp_path / "models")
+    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+        await page.locator(".fc-sample").first.click()
+        await quiet(page, 1)
+        await expect(page.locator(".fc-dish")).to_have_count(1)
+        await send(page, "What does it taste like?")
+        await quiet(page, 2)
+        assert len(await page.locator(ANSWERS).nth(1).inner_text()) > 10
+        if folder := os.environ.get("FOODCRITIC_SCREENSHOTS"):
+            await page.screenshot(path=Path(folder) / "web.png")
+    await engine.close()

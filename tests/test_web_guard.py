@@ -1,0 +1,252 @@
+"""Who may come in, what they may bring, and what a browser is told: over real HTTP."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from foodcritic import db as database
+from foodcritic import photos, queue
+from foodcritic.db import Database
+from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
+from tests.conftest import new_job
+from tests.webpage import client, dish, serving
+from web import app, guard
+
+
+@pytest.fixture
+async def db(backend: Settings) -> AsyncIterator[Database]:
+    """A database on the real clock."""
+    async with database.connected(backend) as opened:
+        yield opened
+
+
+async def visit(http: httpx.AsyncClient, lang: str = "en") -> int:
+    """Open the page; the number the visitor was given."""
+    page = await http.get(f"/{lang}/")
+    assert page.status_code == 200
+    return _user(http)
+
+
+def _user(http: httpx.AsyncClient) -> int:
+    import base64
+
+    number: int = json.loads(base64.b64decode(http.cookies[guard.COOKIE].split(".")[0]))["user"]
+    return number
+
+
+async def test_the_page_names_no_other_host_and_forbids_them_to_the_browser(db: Database) -> None:
+    async with serving(db) as url, client(url) as http:
+        page = await http.get("/en/")
+        policy = page.headers["content-security-policy"]
+        assert "http" not in policy
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', page.text)
+        assert loaded == []
+        css = await http.get("/en/theme.css")
+        assert "url(http" not in css.text
+        assert "googleapis" not in page.text + css.text
+
+
+async def test_the_first_language_is_the_browsers_or_else_the_settings(db: Database) -> None:
+    async with serving(db, language="zh") as url:
+        for header, expected in (
+            ("zh-CN,zh;q=0.9,en;q=0.8", "/zh/"),
+            ("en-GB", "/en/"),
+            ("fr, en;q=0.5, zh;q=0.4", "/en/"),
+            ("de", "/zh/"),
+        ):
+            async with client(url, **{"Accept-Language": header}) as http:
+                assert (await http.get("/")).headers["location"] == expected
+
+
+async def test_only_the_routes_the_page_needs_exist(db: Database) -> None:
+    (db.settings.home / "secret.txt").write_text("七")
+    secret = db.settings.home / "secret.txt"
+    async with serving(db) as url, client(url) as http:
+        await visit(http)
+        for path in (
+            "/docs",
+            "/openapi.json",
+            "/en/gradio_api/proxy=https://example.org/",
+            "/en/gradio_api/openapi.json",
+            "/en/monitoring",
+            "/en/gradio_api/vibe-code/",
+            "/en/gradio_api/run/x",
+            "/en/dev/reload",
+            "/en/assets/../../../../etc/passwd",
+            "/en/assets/%2e%2e/%2e%2e/config.json",
+            "/photo/../secret.txt",
+            f"/en/gradio_api/file={secret}",
+            f"/en/gradio_api/file={db.settings.home / 'web' / 'session.key'}",
+            f"/en/gradio_api/file={db.settings.home / 'foodcritic.db'}",
+            "/en/gradio_api/file=/etc/passwd",
+            "/en/gradio_api/file=http://example.org/a.png",
+            f"/en/gradio_api/file={Path(app.__file__)}",
+        ):
+            answer = await http.get(path)
+            assert answer.status_code in (403, 404), path
+            assert "七" not in answer.text
+            assert "root:" not in answer.text
+
+
+async def test_a_browser_cannot_name_a_file_it_did_not_upload(db: Database) -> None:
+    """The box's files must lie in the upload folder, whatever a forged request says."""
+    secret = db.settings.home / "foodcritic.db"
+    async with serving(db) as url, client(url) as http:
+        user = await visit(http)
+        config = (await http.get("/en/config")).json()
+        box = next(c["id"] for c in config["components"] if c["type"] == "multimodaltextbox")
+        submit = next(
+            d["id"] for d in config["dependencies"] if (box, "submit") in map(tuple, d["targets"])
+        )
+        forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+        await http.post(
+            "/en/gradio_api/queue/join",
+            json={
+                "data": [{"text": "", "files": [forged]}, 0.8, 0.8],
+                "fn_index": submit,
+                "session_hash": "abc",
+            },
+        )
+        said = ""
+        async with (
+            asyncio.timeout(20),
+            http.stream("GET", "/en/gradio_api/queue/data?session_hash=abc") as stream,
+        ):
+            async for line in stream.aiter_lines():
+                said += line
+                if "process_completed" in line:
+                    break
+        assert '"success":false' in said.replace(" ", "")
+        assert user
+        assert secret.exists()
+
+
+async def test_photos_are_shown_to_those_who_sent_them_alone(db: Database) -> None:
+    async with serving(db) as url, client(url) as mine, client(url) as theirs:
+        user = await visit(mine)
+        await visit(theirs)
+        photo = photos.store(db.settings.media, dish(1, size=(1600, 1200)))
+        await queue.enqueue(db, new_job("w", user, channel="web", photos=(photo,)))
+        path = f"/photo/{photo.sha256}.jpg"
+        seen = await mine.get(path)
+        assert seen.status_code == 200
+        assert seen.headers["content-type"] == "image/jpeg"
+        assert max(photos.decode(seen.content).size) == 720
+        assert (await theirs.get(path)).status_code == 404
+        async with client(url) as nobody:
+            assert (await nobody.get(path)).status_code == 404
+
+
+async def test_a_forged_session_is_nobodys(db: Database) -> None:
+    async with serving(db) as url, client(url) as http:
+        await visit(http)
+        payload, rest = http.cookies[guard.COOKIE].split(".", 1)
+        http.cookies.clear()
+        http.cookies.set(guard.COOKIE, f"{payload[:-4]}AAA=.{rest}")
+        fresh = await http.get("/en/")
+        assert guard.COOKIE in fresh.headers["set-cookie"]  # a new one, as for a stranger
+
+
+async def test_a_foreign_host_name_gets_nothing_without_a_password(db: Database) -> None:
+    """DNS rebinding: a page elsewhere that resolves to us must not read ours."""
+    async with serving(db) as url, client(url) as http:
+        assert (await http.get("/en/", headers={"Host": "evil.example"})).status_code == 400
+        assert (await http.get("/en/", headers={"Host": "localhost:7860"})).status_code == 200
+
+
+async def test_a_password_is_asked_for_compared_and_remembered(db: Database) -> None:
+    async with serving(db, web_password=SecretStr("七 bells")) as url, client(url) as http:
+        assert (await http.get("/en/")).headers["location"] == "/login"
+        for path in ("/en/config", "/en/gradio_api/startup-events", "/sample/ramen.jpg"):
+            assert (await http.get(path)).status_code == 401
+        upload = await http.post("/en/gradio_api/upload", files={"files": b"x"})
+        assert upload.status_code == 401
+        assert "password" in (await http.get("/login")).text
+        wrong = await http.post("/login", data={"password": "guess"})
+        assert wrong.status_code == 403
+        assert (await http.get("/en/")).status_code == 303
+        right = await http.post("/login", data={"password": "七 bells"})
+        assert right.headers["location"] == "/"
+        assert (await http.get("/en/")).status_code == 200
+        assert (await http.get("/healthz", headers={"Host": "food.example"})).text == "ok"
+        await http.get("/logout")
+        assert (await http.get("/en/")).status_code == 303
+
+
+async def test_a_new_password_ends_old_sessions_and_a_restart_does_not(db: Database) -> None:
+    async with serving(db, web_password=SecretStr("first")) as url, client(url) as http:
+        await http.post("/login", data={"password": "first"})
+        await visit(http)
+        cookie = http.cookies[guard.COOKIE]
+    for password, expected in (("first", 200), ("second", 303)):
+        async with serving(db, web_password=SecretStr(password)) as url, client(url) as http:
+            http.cookies.set(guard.COOKIE, cookie)
+            assert (await http.get("/en/")).status_code == expected
+
+
+async def test_too_much_is_refused_before_it_is_read(db: Database) -> None:
+    async with serving(db) as url, client(url) as http:
+        await visit(http)
+        big = await http.post("/en/gradio_api/queue/join", content=b"x" * (2**20 + 1))
+        assert big.status_code == 413
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"x"
+
+        unknown = await http.post("/en/gradio_api/queue/join", content=endless())
+        assert unknown.status_code == 411
+        upload = await http.post(
+            "/en/gradio_api/upload", files={"files": ("a.jpg", b"x" * (photos.MAX_BYTES + 1))}
+        )
+        assert upload.status_code in (400, 413)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])
+async def test_without_a_password_the_page_stays_on_this_machine(
+    db: Database, settings: Settings, host: str
+) -> None:
+    exposed = settings.model_copy(update={"web_host": host})
+    with pytest.raises(SettingsError, match="FOODCRITIC_WEB_PASSWORD"):
+        await app.run(exposed, db, asyncio.Event())
+
+
+async def test_a_taken_port_is_a_clear_error(db: Database) -> None:
+    async with serving(db) as url:
+        port = int(url.rsplit(":", 1)[1])
+        taken = db.settings.model_copy(update={"web_port": port})
+        with pytest.raises(SettingsError, match=rf"{port}.*FOODCRITIC_WEB_PORT"):
+            await app.run(taken, db, asyncio.Event())
+
+
+async def test_uploads_are_gone_when_the_page_stops(db: Database) -> None:
+    async with serving(db) as url, client(url) as http:
+        await visit(http)
+        kept = await http.post("/en/gradio_api/upload", files={"files": ("../../a.jpg", dish(1))})
+        (path,) = (Path(file) for file in kept.json())
+        assert path.is_relative_to(db.settings.home / "web")
+        assert path.exists()
+    assert [*(db.settings.home / "web").glob("uploads-*")] == []
+
+
+async def test_a_stop_ends_open_streams_at_once(db: Database) -> None:
+    """A tab that is open holds two streams for ever; they must not hold up the end."""
+    loop = asyncio.get_running_loop()
+    async with client("http://127.0.0.1") as http:
+        async with serving(db) as url:
+            await http.get(f"{url}/en/")
+            request = http.build_request("GET", f"{url}/en/gradio_api/heartbeat/abc")
+            stream = await http.send(request, stream=True)
+            assert stream.status_code == 200
+            stopped = loop.time()
+        assert loop.time() - stopped < 3
+        await stream.aclose()

@@ -1,0 +1,137 @@
+"""What a visitor can do, on the real queue: no browser, no Gradio."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine import worker
+from foodcritic import feedback, queue
+from foodcritic.db import Database
+from foodcritic.errors import PhotoError, QueueFull
+from foodcritic.queue import JobKind, JobStatus
+from tests.engines import Scripted
+from tests.webpage import dish
+from web import talk, transcript
+from web.talk import Refused
+from web.transcript import Visitor
+
+ANN, BEN = Visitor(2**52 - 1), Visitor(7)
+
+
+async def answer(db: Database, text: str = "Good.") -> None:
+    """What a worker does."""
+    job = await queue.claim(db, "w")
+    assert job is not None
+    await queue.finish(db, job, answer=text)
+
+
+async def test_a_photo_alone_is_a_critique_and_words_are_a_question(db: Database) -> None:
+    first = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    second = await talk.ask(db, ANN, lang="zh", question=" 辣吗？ ", sampling={"top_p": 0.5})
+    assert (first.kind, second.kind) == (JobKind.CRITIQUE, JobKind.QUESTION)
+    assert (second.question, second.lang, second.params) == ("辣吗？", "zh", {"top_p": 0.5})
+    assert second.dialogue_id == first.dialogue_id
+    assert first.delivered is not None  # nobody need deliver it: the page looks
+
+
+async def test_a_new_photo_is_a_new_dialogue_in_the_same_conversation(db: Database) -> None:
+    first = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    second = await talk.ask(db, ANN, lang="en", pictures=[dish(2)])
+    assert first.dialogue_id != second.dialogue_id
+    assert [job.id for job in await transcript.turns(db, ANN)] == [first.id, second.id]
+
+
+async def test_starting_over_empties_the_page_and_forgets_the_photo(db: Database) -> None:
+    await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    await transcript.start_over(db, ANN)
+    assert await transcript.turns(db, ANN) == ()
+    with pytest.raises(Refused, match="photo_first"):
+        await talk.ask(db, ANN, lang="en", question="Is it spicy?")
+
+
+async def test_nothing_is_asked_when_it_cannot_be(db: Database) -> None:
+    for wrong, values in (
+        ("photo_first", {"question": "Is it spicy?"}),
+        ("photo_first", {}),
+        ("too_long", {"question": "x" * (talk.LONGEST + 1), "pictures": [dish(1)]}),
+        ("too_many_photos", {"pictures": [dish(1)] * (talk.MOST_PHOTOS + 1)}),
+    ):
+        given: dict[str, Any] = values
+        with pytest.raises(Refused, match=wrong):
+            await talk.ask(db, ANN, lang="en", **given)
+    with pytest.raises(PhotoError, match="photo"):
+        await talk.ask(db, ANN, lang="en", pictures=[dish(1), b"<svg/>"])
+    assert await transcript.turns(db, ANN) == ()
+    assert not any(db.settings.media.rglob("*.jpg"))  # the good one was not kept either
+
+
+async def test_a_flood_is_bounded_per_visitor(other: Callable[..., Database]) -> None:
+    db = other(queue_per_user=2)
+    for number in range(2):
+        await talk.ask(db, ANN, lang="en", pictures=[dish(number)])
+    with pytest.raises(QueueFull):
+        await talk.ask(db, ANN, lang="en", pictures=[dish(3)])
+    await talk.ask(db, BEN, lang="en", pictures=[dish(4)])
+
+
+async def test_visitors_see_stop_retry_and_rate_their_own_alone(db: Database) -> None:
+    job = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    assert await transcript.turns(db, BEN) == ()
+    assert await talk.stop(db, BEN) == 0
+    await answer(db)
+    assert await talk.again(db, BEN, job.id) is None
+    assert not await talk.rate(db, BEN, job.id, 1)
+    assert await transcript.owns_photo(db, BEN, job.photos[0].sha256) is None
+    assert await transcript.owns_photo(db, ANN, job.photos[0].sha256) is not None
+    telegram = await queue.enqueue(
+        db, queue.NewJob(key="t", channel="telegram", chat_id=1, user_id=ANN.id, lang="en")
+    )
+    assert await talk.again(db, ANN, telegram.id) is None  # the same number, another channel
+    assert await talk.again(db, ANN, 10**9) is None
+
+
+async def test_try_again_repeats_question_and_photos_with_the_sampling_of_now(db: Database) -> None:
+    job = await talk.ask(db, ANN, lang="zh", pictures=[dish(1)], sampling={"temperature": 0.1})
+    assert await talk.again(db, ANN, job.id) is None  # it is still being waited for
+    await answer(db)
+    again = await talk.again(db, ANN, job.id, {"temperature": 1.2})
+    assert again is not None
+    assert (again.photos, again.lang, again.kind) == (job.photos, "zh", JobKind.CRITIQUE)
+    assert again.params == {"temperature": 1.2}
+
+
+async def test_a_rating_is_stored_replaced_and_taken_back(db: Database) -> None:
+    job = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    assert not await talk.rate(db, ANN, job.id, 1)  # there is nothing to rate yet
+    await answer(db)
+    for rating, stored in ((1, {job.id: 1}), (-1, {job.id: -1}), (None, {})):
+        assert await talk.rate(db, ANN, job.id, rating)  # type: ignore[arg-type]
+        assert await feedback.ratings(db, "web", ANN.id, [job.id]) == stored
+
+
+async def test_watching_shows_the_wait_the_growing_text_and_the_end(db: Database) -> None:
+    engine = Scripted(pieces=[f"{number} " for number in range(40)], pause=0.02)
+    job = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker.run(db, engine, db.settings, stop))
+    seen = []
+    async with asyncio.timeout(20):
+        async for view in talk.watch(db, ANN):
+            (turn,) = view.turns
+            seen.append(turn.draft if turn.is_active else turn.answer or "")
+            assert view.is_busy == turn.is_active
+    stop.set()
+    await working
+    assert seen[-1] == "".join(engine.pieces)
+    assert len({text for text in seen if text}) > 3
+    assert all(a.startswith(b) for b, a in itertools.pairwise(seen))
+    assert (await queue.get(db, job.id)).status is JobStatus.SUCCEEDED
+
+
+def test_sampling_from_a_browser_is_forced_into_its_ranges() -> None:
+    assert talk.sampling({"top_p": 9, "temperature": -1}) == {"top_p": 1.0, "temperature": 0.0}
+    assert talk.sampling({"top_p": 0, "temperature": "hot"}) == {"top_p": 0.01}
+    assert talk.sampling({"top_p": float("nan"), "seed": 1, "temperature": True}) == {}
