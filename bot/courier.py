@@ -20,7 +20,7 @@ from typing import Any, get_args
 
 import structlog
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, NetworkError
 
 from bot import delivery, keyboards, texts
 from bot.budget import Dropped, MeteredBot
@@ -245,7 +245,8 @@ class Courier:
             )
         except Dropped:
             return
-        except BadRequest as error:
+        except (BadRequest, InvalidToken) as error:
+            # InvalidToken: PTB's name for 404, a Bot API server that does not know the method.
             log.info("drafts_refused", error=error.message)
             self._drafts = False
             return

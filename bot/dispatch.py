@@ -28,13 +28,13 @@ from foodcritic.inbox import Update as Letter
 
 log = structlog.get_logger(__name__)
 
-#: Updates handled at the same time; one that waits for its chat's budget holds its place.
-CONCURRENCY = 256
 #: How often a handler that raises is tried.
 ATTEMPTS = 3
-#: How many processes may die with an update in hand, or only in their backlog, before it is taken
-#: for what kills them.
-DEATHS = 20
+#: How many processes may die with an update in hand before it is taken for what kills them.
+DEATHS = 50
+#: Updates taken in hand at the same time, and at once. The rest stays in the inbox: what a dying
+#: process had in hand is counted against it (DEATHS).
+IN_HAND, PAGE = 128, 32
 #: Seconds before a failed handler is tried again, times the attempt.
 RETRY = 0.5
 #: Seconds handled updates wait to be marked in one batch.
@@ -84,8 +84,8 @@ class Dispatcher:
         self._scale = scale
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(CONCURRENCY)
         self._stopping = False
+        self._in_hand = 0
         self._done: list[Letter] = []
         self._some_done = asyncio.Event()
         self._marking: asyncio.Task[None] | None = None
@@ -96,7 +96,10 @@ class Dispatcher:
         self._marking = asyncio.create_task(self._mark(), name="inbox-mark")
         async with wake.listen(self._db, topic(self._source)) as bell:
             while not self._stopping:
-                letters = await inbox.waiting(self._db, self._source, after=after, limit=500)
+                if self._in_hand > IN_HAND - PAGE:
+                    await bell.wait(BATCH)
+                    continue
+                letters = await inbox.waiting(self._db, self._source, after=after, limit=PAGE)
                 for letter in letters:
                     after = letter.id
                     if letter.attempts >= DEATHS:
@@ -134,12 +137,15 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
         lane.letters.append(letter)
         lane.came.set()
+        self._in_hand += 1
 
     async def _follow(self, key: Hashable, lane: Lane) -> None:
         try:
             while lane.letters and (letters := await self._next(lane)):
-                async with self._room:
+                try:
                     await self._deal(letters)
+                finally:
+                    self._in_hand -= len(letters)
         finally:
             del self._lanes[key]
 
