@@ -96,7 +96,7 @@ def cropped(photo: Image.Image, width: int, height: int) -> Image.Image:
         side = photo.width / ratio
         box = (0.0, (photo.height - side) / 2, float(photo.width), (photo.height + side) / 2)
     return photo.convert("RGB").resize(
-        (width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=2.0
+        (width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0
     )
 
 

@@ -38,7 +38,7 @@ _EMOJI: Final = regex.compile(
 _IDEOGRAPHIC: Final = regex.compile(
     r"\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|[\u3000-\u303F\uFF01-\uFF60ー]"
 )
-_SHARED: Final = regex.compile(r"\p{Script=Common}")
+_SHARED: Final = regex.compile(r"[^·\P{Script=Common}]")
 _COMPLEX: Final = regex.compile(
     r"[\p{Bidi_Class=R}\p{Bidi_Class=AL}]|\p{Script=Devanagari}|\p{Script=Bengali}|\p{Script=Tamil}"
     r"|\p{Script=Telugu}|\p{Script=Gujarati}|\p{Script=Gurmukhi}|\p{Script=Kannada}"
