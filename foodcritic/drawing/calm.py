@@ -40,7 +40,8 @@ def find(photo: Image.Image, width: int, height: int, margin: int) -> Place:
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     off = np.hypot((x + 0.5) / columns - 0.5, (y + 0.5) / rows - 0.5)
     weight = busy * np.exp(-((off / 0.35) ** 2))
-    total = float(weight.sum()) or 1.0
+    weight += 1e-3  # of a photo without any detail, the subject is the middle
+    total = float(weight.sum())
     subject = (float((weight * x).sum()) / total, float((weight * y).sum()) / total)
 
     middle = np.exp(-((off / 0.3) ** 2))

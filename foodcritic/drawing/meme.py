@@ -29,6 +29,9 @@ BLACK: Final = (0, 0, 0)
 #: Film subtitles are a little yellow.
 SUBTITLE: Final = (255, 247, 220)
 
+# The bars of a film, in widths of the picture; the lower one grows with a long line.
+_ABOVE: Final = 0.075
+BELOW: Final = (0.155, 0.24, 0.4)
 # A set-up shorter than this needs no second place.
 _SHORT: Final = 8
 # What ends a set-up and is not drawn, and what is.
@@ -126,30 +129,32 @@ def _top_bottom(image: Image.Image, caption: str, lang: Lang) -> Image.Image:
     return image
 
 
-def _subtitle(image: Image.Image, caption: str, lang: Lang) -> Image.Image:
-    # Bars are measured by the width; the whole film still keeps to LONGEST.
-    above, below = 0.075, 0.155
-    shrink = LONGEST / max(image.width, image.height + (above + below) * image.width)
+def film(image: Image.Image, below: float) -> tuple[Image.Image, int]:
+    """A still with bars above and `below` (in widths), within LONGEST; where the lower begins."""
+    shrink = LONGEST / max(image.width, image.height + (_ABOVE + below) * image.width)
     if shrink < 1:
         size = (round(image.width * shrink), round(image.height * shrink))
         image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    width = max(image.width, 360)
-    top, bottom = round(above * width), round(below * width)
-    still = Image.new("RGB", (width, image.height + top + bottom), BLACK)
-    still.paste(image, ((width - image.width) // 2, top))
-    block = _fitted(
-        layout.fit(
-            caption,
-            "subtitle",
-            lang,
-            width * 0.9,
-            bottom * 0.8,
-            largest=round(width * 0.05),
-            leading=1.28,
-        )
-    )
-    y = top + image.height + (bottom - block.height) / 2
-    paint.block(still, block, width / 2, y, fill=SUBTITLE)
+    width = image.width
+    above, under = int(_ABOVE * width), int(below * width)
+    still = Image.new("RGB", (width, image.height + above + under), BLACK)
+    still.paste(image, (0, above))
+    return still, above + image.height
+
+
+def _subtitle(image: Image.Image, caption: str, lang: Lang) -> Image.Image:
+    block = None
+    for below in BELOW:
+        still, bar = film(image, below)
+        width, room = still.width, still.height - bar
+        block = layout.fit(
+            caption, "subtitle", lang, width * 0.9, room * 0.8,
+            largest=round(width * 0.05), leading=1.28,
+        )  # fmt: skip
+        if block is not None:
+            break
+    block = _fitted(block)
+    paint.block(still, block, width / 2, bar + (room - block.height) / 2, fill=SUBTITLE)
     return still
 
 
@@ -210,25 +215,21 @@ def _tail(
     """Base, base and tip of the tail, from the box's corner; [] when the subject lies under it."""
     x, y = place.subject[0] - place.x, place.subject[1] - place.y
     half = length * 0.38
-    inner = radius + half
-
-    def along(value: float, side: int) -> float:
-        return min(max(value, inner), max(inner, side - inner))
-
     if y > size[1] or y < 0:
-        base = along(size[0] / 2 + (x - size[0] / 2) * 0.6, size[0])
-        lean = min(max((x - base) * 0.5, -length * 0.7), length * 0.7)
-        if y > size[1]:
-            return [(base - half, size[1] - 2), (base + half, size[1] - 2),
-                    (base + lean, size[1] + length)]  # fmt: skip
-        return [(base - half, 2), (base + half, 2), (base + lean, -length)]
+        base = _along(size[0] / 2 + (x - size[0] / 2) * 0.6, size[0], radius + half)
+        tip = base + min(max((x - base) * 0.5, -length * 0.7), length * 0.7)
+        edge, end = (size[1] - 2, size[1] + length) if y > size[1] else (2, -length)
+        return [(base - half, edge), (base + half, edge), (tip, end)]
     if x > size[0] or x < 0:
-        base = along(y, size[1])
-        if x > size[0]:
-            return [(size[0] - 2, base - half), (size[0] - 2, base + half),
-                    (size[0] + length, base + half * 0.6)]  # fmt: skip
-        return [(2, base - half), (2, base + half), (-length, base + half * 0.6)]
+        base = _along(y, size[1], radius + half)
+        edge, end = (size[0] - 2, size[0] + length) if x > size[0] else (2, -length)
+        return [(edge, base - half), (edge, base + half), (end, base + half * 0.6)]
     return []
+
+
+def _along(value: float, side: int, inner: float) -> float:
+    """A place on a side of the box, off its corners."""
+    return min(max(value, inner), max(inner, side - inner))
 
 
 def _fitted(block: Block | None) -> Block:
