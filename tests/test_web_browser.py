@@ -234,7 +234,8 @@ async def test_language_conversation_and_look_can_be_changed(kitchen: Database) 
         async with tab(browser, url, viewport={"width": 390, "height": 844}) as page:
             wide = "document.documentElement.scrollWidth - window.innerWidth"
             assert await page.evaluate(wide) <= 0  # nothing sticks out on a phone
-            await expect(page.locator("#fc-box textarea")).to_be_in_viewport()
+            for part in ("#fc-box textarea", "#fc-language", "#fc-new"):
+                await expect(page.locator(part)).to_be_in_viewport(ratio=1)
 
 
 async def test_a_models_html_and_pictures_do_nothing(kitchen: Database) -> None:
@@ -269,5 +270,12 @@ async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
         await quiet(page, 2)
         assert len(await page.locator(ANSWERS).nth(1).inner_text()) > 10
         if folder := os.environ.get("FOODCRITIC_SCREENSHOTS"):
+            await page.set_viewport_size({"width": 1280, "height": 860})
             await page.screenshot(path=Path(folder) / "web.png")
+            await page.emulate_media(color_scheme="dark")
+            await page.set_viewport_size({"width": 390, "height": 844})
+            await page.goto(f"{url}/zh/")
+            await page.locator(".fc-sample").nth(1).click()
+            await quiet(page, 3)
+            await page.screenshot(path=Path(folder) / "web-phone.png")
     await engine.close()

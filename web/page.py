@@ -208,7 +208,7 @@ async def _plainly(texts: Texts, doing: Awaitable[Any]) -> Any:
         said = texts.full(error)
     except Refused as error:
         said = str(getattr(texts, error.code)).format(**error.values)
-    raise gr.Error(said, title="", print_exception=False, duration=8)
+    raise gr.Error(said, print_exception=False, duration=8)
 
 
 async def _job_at(db: Database, visitor: Visitor | None, index: Any) -> int | None:

@@ -108,7 +108,7 @@ EN: Final = Texts(
     chat="Conversation",
     invite_title="What is on your plate?",
     invite="Add a photo, or several, with or without a question. Then ask on.",
-    box="Ask about the dish, or add photos",
+    box="Ask, or add photos",
     new="New conversation",
     questions=(
         "Which cuisine is this?",
@@ -165,7 +165,7 @@ ZH: Final = Texts(
     chat="对话",
     invite_title="今天吃什么？",
     invite="放上一张或几张照片，可以附上问题，之后接着问。",
-    box="问问这道菜，或者添加照片",
+    box="问一问，或添加照片",
     new="重新开始",
     questions=(
         "这道菜是哪个菜系？",
