@@ -142,13 +142,13 @@ def conversation(
     engine: Engine, request: Request, hint: Hint, generation: Generation
 ) -> list[Message]:
     """The messages: what was said before, as far as it fits, then the question with the hint."""
-    question = _prompt(request, hint)
+    question = prompt(request, hint)
     reserve = min(generation.max_new_tokens, engine.context // 4)
     room = engine.context - reserve - AROUND - _count(engine, question)
     if request.photos:
         room -= engine.photo_tokens * len(request.photos)
     asked = [
-        replace(turn, question=_earlier(request.lang, turn.question)) for turn in request.history
+        replace(turn, question=earlier(request.lang, turn.question)) for turn in request.history
     ]
     turns = dialogue.trim(asked, room, lambda text: _count(engine, text)) if room > 0 else ()
     messages = []
@@ -161,7 +161,8 @@ def conversation(
     return messages
 
 
-def _prompt(request: Request, hint: Hint) -> str:
+def prompt(request: Request, hint: Hint) -> str:
+    """What the model is asked, in words."""
     match request.kind:
         case "critique":
             return prompts.critique(request.lang, hint, tone=request.tone)
@@ -173,7 +174,7 @@ def _prompt(request: Request, hint: Hint) -> str:
             return prompts.meme(request.lang, request.style, hint)
 
 
-def _earlier(lang: Lang, question: str) -> str:
+def earlier(lang: Lang, question: str) -> str:
     """The prompt of an earlier turn; one without words asked for a critique."""
     return prompts.question(lang, question) if question.strip() else prompts.critique(lang)
 

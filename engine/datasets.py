@@ -68,6 +68,8 @@ class Asked:
     #: Of the right option.
     letter: str
     kind: str
+    #: What the question is about; '' where the file does not say.
+    dish: str = ""
 
 
 def labelled(table: Path, split: str | None = None) -> list[Labelled]:
@@ -146,6 +148,7 @@ def _asked(root: Path, file: Path, task: Task, questions: list[Any], lang: str) 
                 photos=tuple(_inside(root, name) for name in named),
                 letter="ABCD"[int(given["answer"])],
                 kind=str(given.get("question_type", "")),
+                dish=str(given.get("food_name") or ""),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DatasetError(f"{file}, question {number}: {error!r}") from error
