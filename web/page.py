@@ -71,7 +71,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                     placeholder=texts.box,
                     file_count="multiple",
                     file_types=["image", *sorted(set(photos.FORMATS.values()))],
-                    max_plain_text_length=talk.LONGEST,
+                    max_plain_text_length=100_000,  # a longer text would become a file
                     max_lines=6,
                 )
                 with gr.Row(elem_id="fc-suggestions"):
