@@ -95,9 +95,9 @@ def _dish(
 ) -> Image.Image:
     """A plate on a table, seen from above, with something on it."""
     rng = np.random.default_rng(seed)
-    grain = rng.normal(0, 9, (height, 1, 1)) + rng.normal(0, 4, (height, width, 1))
-    ground = np.clip(np.array(table, float) + grain, 0, 255).astype(np.uint8)
-    image = Image.fromarray(ground)
+    grain = rng.normal(0, 5, (height // 8 + 1, 1, 1)).repeat(8, 0)[:height]
+    ground = np.clip(np.array(table, float) + grain + np.zeros((1, width, 1)), 0, 255)
+    image = Image.fromarray(ground.astype(np.uint8))
     x, y, r = width * 0.5, height * 0.54, 0.38 * min(width, height)
     shade = Image.new("L", image.size)
     ImageDraw.Draw(shade).ellipse((x - r, y - r * 0.9, x + r * 1.05, y + r * 1.12), fill=120)

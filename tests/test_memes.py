@@ -243,6 +243,13 @@ def test_words_stay_whole_where_there_is_room() -> None:
     assert lines("今天的晚饭是红烧肉和米饭", 330) == ["今天的晚饭是", "红烧肉和米饭"]
 
 
+def test_quotation_marks_take_the_shape_of_what_they_quote() -> None:
+    """Wide beside Chinese, narrow beside Latin, both of a pair alike."""
+    latin, chinese = (layout.faces(f"“{said}”", "bold", "zh") for said in ("so", "饿"))
+    assert {face for _, face in latin} == {fonts.chain("bold", "zh")[0]}
+    assert {face for _, face in chinese} == {fonts.chain("bold", "zh")[1]}
+
+
 def test_emoji_are_one_glyph_however_many_parts_they_have() -> None:
     """And are never cut by a line's end."""
     family = "👨‍👩‍👧‍👦"
@@ -312,6 +319,8 @@ def test_without_a_shaping_library_the_rest_is_drawn(monkeypatch: pytest.MonkeyP
         ("my favourite fruit comes with a lid", "my favourite fruit", "comes with a lid"),
         ("Why not both? Because of 3.14 reasons", "Why not both?", "Because of 3.14 reasons"),
         ("吃饱了才有力气减肥", "", "吃饱了才有力气减肥"),
+        ("再吃一口就走——我说过", "再吃一口就走", "我说过"),
+        ("I came for one — I stayed", "I came for one", "I stayed"),
     ],
 )
 def test_a_caption_is_cut_where_its_joke_turns(said: str, top: str, bottom: str) -> None:

@@ -26,8 +26,8 @@ _REFERENCE: Final = 100
 # What shows nothing and needs no glyph.
 _INVISIBLE: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 # Below this share of the largest size, a word is rather broken than everything made smaller.
-_BREAK_BELOW: Final = 0.5
-# Fewer lines are worth making the text this much smaller.
+_BREAK_BELOW: Final = 0.6
+# Fewer or better lines are worth making the text this much smaller.
 _FEWER: Final = 0.75
 # What a line costs: to be there at all, and to end inside a phrase; the rest of its width squared.
 _LINE: Final = 10.0
@@ -128,10 +128,13 @@ def fit(
     if block is None:
         broken = [[part for word in words for part in _split(word)] for words in paragraphs]
         return _fit(broken, box, largest, smallest, most_lines)
-    if len(block.lines) > len(paragraphs):
-        fewer = _fit(paragraphs, box, largest, round(_FEWER * block.size), len(block.lines) - 1)
-        return fewer or block
-    return block
+    if len(block.lines) == len(paragraphs):
+        return block
+    # One size smaller is a low price for lines that end where a reader pauses, or for fewer lines.
+    least = max(smallest, round(_FEWER * block.size))
+    phrases = [_phrases(words) for words in paragraphs]
+    block = _fit(phrases, box, largest, least, len(block.lines)) or block
+    return _fit(phrases, box, largest, least, len(block.lines) - 1) or block
 
 
 def _fit(
@@ -177,15 +180,19 @@ def faces(caption: str, voice: Voice, lang: Lang) -> list[tuple[str, Face]]:
     chain = fonts.chain(voice, text.local(caption, lang))
     chosen: list[tuple[str, Face]] = []
     missing: list[str] = []
-    for cluster in text.clusters(caption):
+    clusters = text.clusters(caption)
+    for at, cluster in enumerate(clusters):
         if text.is_complex(cluster) and not fonts.RAQM:
             raise CaptionError(
                 "no_shaping",
                 f"{cluster!r} is of a script that takes FriBiDi to draw: install libfribidi",
             )
-        before = next((face for _, face in reversed(chosen) if not face.colour), None)
+        beside = next((face for _, face in reversed(chosen) if not face.colour), None)
+        if beside is None or text.is_opening(cluster):
+            strong = next((c for c in clusters[at + 1 :] if text.is_letter(c)), None)
+            beside = (_face(strong, chain, None) if strong else None) or beside
         shown = cluster if fonts.RAQM else _plain(cluster)
-        face = _face(shown, chain, before)
+        face = _face(shown, chain, beside)
         if face is None:
             missing.append(cluster)
         else:
@@ -196,15 +203,15 @@ def faces(caption: str, voice: Voice, lang: Lang) -> list[tuple[str, Face]]:
     return chosen
 
 
-def _face(cluster: str, chain: Sequence[Face], before: Face | None) -> Face | None:
+def _face(cluster: str, chain: Sequence[Face], beside: Face | None) -> Face | None:
     """The font for a cluster: emoji in colour, else the first of the chain that has all of it.
 
-    Digits, spaces and punctuation stay in the font they follow.
+    Digits, spaces and punctuation take the font of the letters beside them.
     """
     if text.is_emoji(cluster):
         chain = (*fonts.emoji(), *chain)
-    elif before is not None and text.is_shared(cluster):
-        chain = (before, *chain)
+    elif beside is not None and text.is_shared(cluster):
+        chain = (beside, *chain)
     else:
         chain = (*chain, *fonts.emoji())
     return next((face for face in chain if _has(face, cluster)), None)
@@ -258,6 +265,22 @@ def _split(word: _Word) -> list[_Word]:
     groups[-1] += space
     last = len(groups) - 1
     return [_word(group, good=word.good and at == last) for at, group in enumerate(groups)]
+
+
+def _phrases(words: Sequence[_Word]) -> list[_Word]:
+    """The words joined to pieces that all end well."""
+    joined: list[_Word] = []
+    for word in words:
+        if joined and not joined[-1].good:
+            last = joined.pop()
+            word = _Word(
+                clusters=last.clusters + word.clusters,
+                width=last.advance + word.width,
+                advance=last.advance + word.advance,
+                good=word.good,
+            )
+        joined.append(word)
+    return joined
 
 
 def _wrap(words: Sequence[_Word], limit: float) -> list[list[_Word]]:

@@ -35,7 +35,7 @@ BELOW: Final = (0.155, 0.24, 0.4)
 # A set-up shorter than this needs no second place.
 _SHORT: Final = 8
 # What ends a set-up and is not drawn, and what is.
-_PAUSES: Final = "，、,;；:："
+_PAUSES: Final = "，、,;；:：—–"
 _STOPS: Final = "。.!！?？…~～"
 
 
@@ -88,8 +88,10 @@ def halves(caption: str) -> tuple[str, str]:
     if not cuts:
         return "", caption
     at, cluster = min(cuts, key=lambda cut: abs(cut[0] - middle))
-    top = "".join(clusters[:at]).strip()
-    return top[:-1] if cluster in _PAUSES else top, "".join(clusters[at:]).strip()
+    top, bottom = "".join(clusters[:at]).strip(), "".join(clusters[at:]).strip()
+    if cluster in _PAUSES:
+        top, bottom = top.rstrip(_PAUSES + " "), bottom.lstrip(_PAUSES + " ")
+    return top, bottom
 
 
 def _wide(caption: str) -> float:

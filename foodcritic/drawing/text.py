@@ -111,6 +111,16 @@ def is_shared(cluster: str) -> bool:
     return _SHARED.match(cluster) is not None
 
 
+def is_opening(cluster: str) -> bool:
+    """Whether a cluster belongs to what follows: an opening bracket or quotation mark."""
+    return unicodedata.category(cluster[0]) in ("Ps", "Pi")
+
+
+def is_letter(cluster: str) -> bool:
+    """Whether a cluster is a letter of some script."""
+    return unicodedata.category(cluster[0])[0] == "L"
+
+
 def is_complex(cluster: str) -> bool:
     """Whether drawing a cluster right takes a shaping library."""
     return _COMPLEX.match(cluster) is not None

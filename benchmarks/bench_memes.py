@@ -1,0 +1,148 @@
+"""Time memes and score cards, and draw the contact sheet of the docs.
+
+    python benchmarks/bench_memes.py [--rounds 20] [--json FILE]
+    python benchmarks/bench_memes.py --sheet docs/images/memes.jpg [--photos samples]
+
+The photo is 1280 x 960. *Drawn* is the picture in memory, *sent* also decodes the photo's JPEG and
+encodes the meme's. The first use of a font reads it; the medians are of later ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+del sys.path[1]  # this folder: nothing here may shadow the standard library
+
+from foodcritic import critique, photos  # noqa: E402
+from foodcritic.drawing import card, fonts, layout, meme, paint, text  # noqa: E402
+from foodcritic.prompts import MemeStyle  # noqa: E402
+from tests import plates  # noqa: E402
+
+STYLES = get_args(MemeStyle)
+CRITIQUE = "**日式拉面**（Ramen）· 日本料理 · 8/10\n\n汤头浓郁，叉烧软嫩，面条还有嚼劲。"
+#: Of the contact sheet: pixels of a meme, memes in a row.
+COLUMNS, CELL = 6, (232, 174)
+GAP = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--sheet", type=Path, help="draw the contact sheet instead")
+    parser.add_argument("--photos", type=Path, help="a folder of photos for the sheet")
+    options = parser.parse_args()
+    if options.sheet is not None:
+        sheet(options.sheet, options.photos)
+    else:
+        measure(options.rounds, options.json)
+
+
+def measure(rounds: int, file: Path | None) -> None:
+    """Print milliseconds per style and script."""
+    photo = plates.PICTURES["noodles"]()
+    assert photo.size == (1280, 960)
+    data = paint.jpeg(photo)
+    rows = []
+    for style in STYLES:
+        for script, some in plates.CAPTIONS.items():
+            started = time.perf_counter()
+            meme.draw(photo, some[0][1], style, some[0][0])
+            first = time.perf_counter() - started
+            drawn, sent = [], []
+            for lang, said in some:
+                drawn += timed(rounds, lambda: meme.draw(photo, said, style, lang))  # noqa: B023
+                sent += timed(
+                    max(1, rounds // 4),
+                    lambda: paint.jpeg(meme.draw(photos.decode(data, 1280), said, style, lang)),  # noqa: B023
+                )
+            rows.append((style, script, first, drawn, sent))
+    judged = critique.parse(CRITIQUE)
+    started = time.perf_counter()
+    card.draw(photo, judged, "zh")
+    first = time.perf_counter() - started
+    drawn = timed(rounds * 4, lambda: card.draw(photo, judged, "zh"))
+    sent = timed(rounds, lambda: paint.jpeg(card.draw(photos.decode(data, 1280), judged, "zh")))
+    rows.append(("card", "zh", first, drawn, sent))
+    table = Table("picture", "captions", "first, ms", "drawn, ms", "p95", "sent, ms", "p95")
+    found = []
+    for style, script, first, drawn, sent in rows:
+        numbers = [first, *spread(drawn), *spread(sent)]
+        table.add_row(style, script, *(f"{1000 * n:.1f}" for n in numbers))
+        keys = ("first", "drawn", "drawn_p95", "sent", "sent_p95")
+        found.append(
+            {"picture": style, "captions": script}
+            | {f"{k}_ms": round(1000 * n, 2) for k, n in zip(keys, numbers, strict=True)}
+        )
+    Console(highlight=False).print(table)
+    if file is not None:
+        file.write_text(json.dumps(found, ensure_ascii=False, indent=1))
+
+
+def timed(rounds: int, call: Callable[[], object]) -> list[float]:
+    """Seconds of each round after one that is not counted."""
+    call()
+    took = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - started)
+    return took
+
+
+def spread(took: list[float]) -> tuple[float, float]:
+    """Median and 95th percentile."""
+    return statistics.median(took), statistics.quantiles(took, n=20)[-1]
+
+
+def sheet(file: Path, folder: Path | None) -> None:
+    """Sixty memes, a row and a half per script, as one JPEG below 250 kB; checked for tofu."""
+    found = sorted(folder.glob("*.jpg")) if folder else []
+    pictures = [photos.load(path, 640) for path in found] or [
+        paint.fitted(make(), 1280, 640)
+        for name, make in plates.PICTURES.items()
+        if name not in ("noise", "squares", "tiny")  # tested, but no pleasure to look at
+    ]
+    rows = -(-len(plates.ALL) // COLUMNS)
+    size = (COLUMNS * (CELL[0] + GAP) + GAP, rows * (CELL[1] + GAP) + GAP)
+    whole = Image.new("RGB", size, (246, 243, 238))
+    for n, (_, lang, said) in enumerate(plates.ALL):
+        for line in text.clean(said).split("\n"):
+            for cluster, face in layout.faces(line, "headline", lang):
+                bare = cluster.replace("\u200d", "").replace("\ufe0f", "")
+                assert all(fonts.covers(face, char) for char in bare), (said, cluster)
+        picture = pictures[(3 * n + n // COLUMNS) % len(pictures)]
+        style = STYLES[(n + n // COLUMNS) % len(STYLES)]
+        shape = (4, 3) if style != "subtitle" else (16, 9)
+        width = 960
+        cut = paint.cropped(picture, width, width * shape[1] // shape[0])
+        drawn = meme.draw(cut, said, style, lang)
+        drawn.thumbnail(CELL, Image.Resampling.LANCZOS)
+        x = GAP + n % COLUMNS * (CELL[0] + GAP) + (CELL[0] - drawn.width) // 2
+        y = GAP + n // COLUMNS * (CELL[1] + GAP) + (CELL[1] - drawn.height) // 2
+        whole.paste(drawn, (x, y))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for quality in range(85, 20, -3):
+        out = io.BytesIO()
+        whole.save(out, "JPEG", quality=quality, optimize=True, progressive=True)
+        if out.tell() <= 250_000:
+            break
+    file.write_bytes(out.getvalue())
+    Console(highlight=False).print(f"{file}: {whole.size}, {out.tell():,} bytes, {quality=}")
+
+
+if __name__ == "__main__":
+    main()
