@@ -130,7 +130,9 @@ async def serve(
     async def apologise(update: Update | Album) -> None:
         await sorry(desk, update)
 
-    dispatcher = Dispatcher(db, bot, source, handle, apologise, scale=pace.scale)
+    calm = asyncio.Event()
+    calm.set()
+    dispatcher = Dispatcher(db, bot, source, handle, apologise, calm=calm, scale=pace.scale)
     await application.initialize()
     log.info("bot_started", bot_id=bot.id, webhook=settings.webhook_url is not None)
     async with contextlib.AsyncExitStack() as stack:
@@ -146,7 +148,7 @@ async def serve(
             await stack.enter_async_context(webhook.open_door(db, bot, source, settings))
         else:
             await bot.delete_webhook()
-            polling = asyncio.create_task(inbox.poll(db, bot, source), name="poll")
+            polling = asyncio.create_task(inbox.poll(db, bot, source, calm), name="poll")
             parts.append(polling)
             stack.push_async_callback(cancel, [polling])
         stopping = asyncio.create_task(stop.wait())

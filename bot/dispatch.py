@@ -64,7 +64,7 @@ class Lane:
 
 
 class Dispatcher:
-    """Runs the lanes; `scale` compresses the waiting for albums in tests."""
+    """Runs the lanes while it is `calm` (bot.inbox); `scale` compresses waiting for albums."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Dispatcher:
         handle: Handle,
         apologise: Handle,
         *,
+        calm: asyncio.Event,
         scale: float = 1.0,
     ) -> None:
         self._db = db
@@ -81,6 +82,7 @@ class Dispatcher:
         self._source = source
         self._handle = handle
         self._apologise = apologise
+        self._calm = calm
         self._scale = scale
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,6 +115,7 @@ class Dispatcher:
         """Let what is being handled end, for `patience` seconds; the rest stays in the inbox."""
         # A task cancelled inside a database call costs a connection: ask first.
         self._stopping = True
+        self._calm.set()
         self._db.hub.ring([topic(self._source)])
         for lane in self._lanes.values():
             lane.letters.clear()
@@ -178,6 +181,7 @@ class Dispatcher:
             return
         is_album = albums.group_of(letters[0]) is not None
         update = Album(tuple(updates)) if is_album else updates[0]
+        await self._calm.wait()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._handle(update)

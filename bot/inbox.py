@@ -38,6 +38,8 @@ ALLOWED = (
 )
 #: Seconds one long poll waits on Telegram's side.
 POLL = 30
+#: Updates a poll fetches at most (Telegram's limit), and full polls in a row before others' turn.
+PAGE, RUSH = 100, 20
 #: Seconds between polls that fail: the first pause, and the longest.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -47,17 +49,21 @@ def topic(source: str) -> str:
     return f"inbox:{source}"
 
 
-async def poll(db: Database, bot: Bot, source: str) -> None:
+async def poll(db: Database, bot: Bot, source: str, calm: asyncio.Event | None = None) -> None:
     """Fetch updates for ever: commit, then advance the offset. Cancel to stop.
+
+    `calm` is cleared while Telegram holds more than a page for us: what is not committed yet goes
+    before what is not handled yet. After `RUSH` full pages in a row, handling gets its turn.
 
     Raises:
         SettingsError: Telegram refuses the token.
     """
     offset, pause = await inbox.offset(db, source), PAUSE
+    calm, full = calm or asyncio.Event(), 0
     while True:
         try:
             updates = await bot.get_updates(
-                offset=offset, timeout=POLL, limit=100, allowed_updates=ALLOWED
+                offset=offset, timeout=POLL, limit=PAGE, allowed_updates=ALLOWED
             )
         except (InvalidToken, Forbidden) as error:
             raise SettingsError(
@@ -67,12 +73,18 @@ async def poll(db: Database, bot: Bot, source: str) -> None:
             await asyncio.sleep(seconds(error))
             continue
         except (NetworkError, Conflict) as error:
+            calm.set()
             remedy = "stop the other bot with this token" if isinstance(error, Conflict) else ""
             log.warning("poll_failed", error=type(error).__name__, remedy=remedy)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             continue
         pause = PAUSE
+        full = full + 1 if len(updates) == PAGE else 0
+        if full % (RUSH + 1):
+            calm.clear()
+        else:
+            calm.set()
         if updates:
             raw = [(update.update_id, update.to_dict()) for update in updates]
             await inbox.receive(db, source, raw)
