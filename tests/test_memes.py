@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import statistics
+import time
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from typer.testing import CliRunner
 
+import engine
 from foodcritic import dishes
 from foodcritic.cli import app
 from foodcritic.critique import Candidate
@@ -24,6 +27,7 @@ from foodcritic.drawing.fonts import Face
 from foodcritic.errors import CaptionError
 from foodcritic.prompts import MemeStyle
 from tests import plates
+from tests.botbench import Model
 
 STYLES: tuple[MemeStyle, ...] = get_args(MemeStyle)
 shaped = pytest.mark.skipif(not fonts.RAQM, reason="Pillow finds no FriBiDi here")
@@ -339,6 +343,19 @@ def test_a_bubble_stands_on_a_calm_place() -> None:
     assert left > 640
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_a_meme_takes_less_than_50_ms(style: MemeStyle) -> None:
+    """Of one CPU, for a photo of 1280 x 960, once its fonts are open; benchmarks/ says how much."""
+    photo = picture("noodles")
+    said = "成年人的崩溃，从外卖少了一双筷子开始"
+    took = []
+    for _ in range(6):
+        started = time.process_time()
+        meme.draw(photo, said, style, "zh")
+        took.append(time.process_time() - started)
+    assert statistics.median(took[1:]) < 0.05
+
+
 def test_captions_are_read_from_a_models_answer() -> None:
     """Whatever a model puts around them."""
     answer = (
@@ -395,3 +412,41 @@ def test_the_shell_says_what_is_wrong(tmp_path: Path, out: str, caption: str, sa
     assert result.exit_code == 1
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_shell_draws_the_best_of_the_models_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All three are listed, the one about the dish is drawn."""
+
+    async def load(_: object) -> Model:
+        return Model(answer=lambda _: "1. so good\n2. apple pie, hold the apple\n3. ꓐ")
+
+    monkeypatch.setattr(engine, "load", load)
+    monkeypatch.setenv("FOODCRITIC_HOME", str(tmp_path))
+    photo, out = tmp_path / "p.png", tmp_path / "meme.png"
+    picture("rice").save(photo)
+    result = CliRunner().invoke(app, ["meme", str(photo), "-o", str(out), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["captions"] == ["so good", "apple pie, hold the apple"]
+    assert found["caption"] == "apple pie, hold the apple"
+    with Image.open(out) as drawn:
+        assert drawn.tobytes() == meme.draw(picture("rice"), found["caption"]).tobytes()
+
+
+def test_the_shell_says_when_a_model_wrote_no_caption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to do instead."""
+
+    async def load(_: object) -> Model:
+        return Model(answer=lambda _: "ꓐ")
+
+    monkeypatch.setattr(engine, "load", load)
+    photo = tmp_path / "p.png"
+    picture("rice").save(photo)
+    result = CliRunner().invoke(app, ["meme", str(photo), "-o", str(tmp_path / "m.jpg")])
+    assert result.exit_code == 1
+    assert "--caption" in result.output
+    assert not (tmp_path / "m.jpg").exists()
