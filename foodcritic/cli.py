@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from foodcritic import serve
 from foodcritic import settings as settings_
 from foodcritic.errors import FoodcriticError, ModelError
+from foodcritic.group import Commands
 
 if TYPE_CHECKING:
     from engine import Engine
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 Lang = Literal["zh", "en"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Language = Annotated[Lang | None, typer.Option(help="Of the answer; default: FOODCRITIC_LANGUAGE.")]
-
-
-class Commands(TyperGroup):
-    """Ends a command that raises one of our errors with its message, not a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FoodcriticError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(1) from error
 
 
 app = typer.Typer(

@@ -1,0 +1,33 @@
+"""The root of the command line: errors end in a message, other packages' groups load when named."""
+
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from foodcritic.errors import FoodcriticError
+
+#: Groups of commands that live beside what they do: name → module with a Typer called `app`.
+ELSEWHERE: Final = {"data": "training.commands"}
+
+
+class Commands(TyperGroup):
+    """Ends a command that raises one of our errors with its message, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FoodcriticError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *ELSEWHERE]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in ELSEWHERE:
+            found = typer.main.get_group(import_module(ELSEWHERE[cmd_name]).app)
+            found.name = cmd_name
+            return found
+        return super().get_command(ctx, cmd_name)
