@@ -345,15 +345,15 @@ def test_a_bubble_stands_on_a_calm_place() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_meme_takes_less_than_50_ms(style: MemeStyle) -> None:
-    """Of one CPU, for a photo of 1280 x 960, once its fonts are open; benchmarks/ says how much."""
+    """Of one CPU, for a photo of 1280 x 960, once its fonts are open; the slowest of ours."""
     photo = picture("noodles")
-    said = "成年人的崩溃，从外卖少了一双筷子开始"
-    took = []
-    for _ in range(6):
-        started = time.process_time()
-        meme.draw(photo, said, style, "zh")
-        took.append(time.process_time() - started)
-    assert statistics.median(took[1:]) < 0.05
+    for said in (plates.CAPTIONS["Latin"][4][1], plates.CAPTIONS["zh"][5][1], "Phở còn gì nữa?"):
+        took = []
+        for _ in range(6):
+            started = time.process_time()
+            meme.draw(photo, said, style, "zh")
+            took.append(time.process_time() - started)
+        assert statistics.median(took[1:]) < 0.05, said
 
 
 def test_captions_are_read_from_a_models_answer() -> None:

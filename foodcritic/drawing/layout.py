@@ -156,13 +156,18 @@ def _fit(
             and all(_width(line) <= limit for line in lines)
         )
 
-    for size in range(_largest(smallest, largest, fits), smallest - 1, -1):
-        if fits(size):
-            limit = width * _REFERENCE / size
-            lines = [line for words in paragraphs for line in _even(words, limit)]
-            block = _set(lines, size, leading)
-            if block.width <= width and block.height <= height:
-                return block
+    size = _largest(smallest, largest, fits)
+    while size >= smallest:
+        if not fits(size):
+            size -= 1
+            continue
+        limit = width * _REFERENCE / size
+        lines = [line for words in paragraphs for line in _even(words, limit)]
+        block = _set(lines, size, leading)
+        if block.width <= width and block.height <= height:
+            return block
+        # Piled accents are taller than a line: as much smaller as they stand out.
+        size = min(size - 1, int(size * min(width / block.width, height / block.height)))
     return None
 
 
