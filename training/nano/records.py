@@ -32,8 +32,9 @@ KINDS = {
 }
 #: Of the naming answers that a teacher's guesses are given for, the share that follows the guesses.
 TEACHER_SHARE = 0.5
-#: Of the hints, the share that names another dish than the photo's.
-MISLED = 0.2
+#: Of the hints, the share that names another dish than the photo's: at 0.2 the model learned to go
+#: by the photo and to ignore the hint.
+MISLED = 0.5
 _TONES: tuple[prompts.Tone, ...] = ("frank",) * 6 + ("gentle", "gentle", "savage", "savage")
 
 
