@@ -92,6 +92,10 @@ class Engine(Protocol):
         """Tokens that one photo takes at most."""
 
     @property
+    def continues(self) -> bool:
+        """Whether it goes on from a last message that is the assistant's, without repeating it."""
+
+    @property
     def unsure_below(self) -> float:
         """A first candidate less probable than this is doubt; 0 without candidates."""
 
@@ -99,6 +103,8 @@ class Engine(Protocol):
         self, messages: Sequence[Message], generation: Generation
     ) -> AsyncGenerator[str, None]:
         """The answer, piece by piece; closing the generator stops the model.
+
+        A last message of the assistant's is how the answer begins (see `continues`).
 
         Raises:
             PromptTooLong: it does not fit into `context`.

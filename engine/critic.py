@@ -3,7 +3,8 @@
 ```
  photo ─▶ naming pass ─▶ candidates ─▶ Hint ─▶ critique | question | choice | meme ─▶ text
           (skipped without likelihoods,        code decides doubt, by a threshold that was
-           in follow-ups and without photos)   measured; the model puts it into words
+           in follow-ups and without photos)   measured, and writes the first line up to the
+                                               score; the model goes on from there
 ```
 
 An engine that sees one photo a question is asked about several one after the other; the answers are
@@ -64,6 +65,8 @@ class Answer:
     #: From the first piece of text to the last.
     seconds_writing: float = 0.0
     _first: str = field(default="", repr=False)
+    #: Of the text, what was given to the model rather than written by it.
+    _given: str = field(default="", repr=False)
 
     @property
     def critique(self) -> Critique:
@@ -73,10 +76,10 @@ class Answer:
     @property
     def tokens_per_second(self) -> float | None:
         """How fast it was written; None where the engine cannot tell, or wrote too little."""
-        tokens = self.engine.count(self.text)
-        if tokens is None or self.seconds_writing <= 0:
+        tokens, given = self.engine.count(self.text), self.engine.count(self._given)
+        if tokens is None or given is None or self.seconds_writing <= 0:
             return None
-        return tokens / self.seconds_writing
+        return max(tokens - given, 0) / self.seconds_writing
 
     async def write(self) -> AsyncGenerator[str, None]:
         """The text, piece by piece; closing the generator stops the engine.
@@ -96,15 +99,24 @@ class Answer:
             if number == 1:
                 self.candidates = hint.candidates
             messages = conversation(self.engine, shown, hint, self.generation)
+            if self.engine.continues and (begun := opening(shown, hint)):
+                messages.append(Message(role="assistant", text=begun))
+                self._add(begun, number, started)
+                self._given += begun
+                yield begun
             async with aclosing(self.engine.stream(messages, self.generation)) as pieces:
                 async for piece in pieces:
-                    if self.seconds_to_first_token is None:
-                        self.seconds_to_first_token = time.monotonic() - started
-                    self.text += piece
-                    if number == 1:
-                        self._first += piece
-                    self.seconds_writing = time.monotonic() - started - self.seconds_to_first_token
+                    self._add(piece, number, started)
                     yield piece
+
+    def _add(self, piece: str, number: int, started: float) -> None:
+        seconds = time.monotonic() - started
+        if self.seconds_to_first_token is None:
+            self.seconds_to_first_token = seconds
+        self.seconds_writing = seconds - self.seconds_to_first_token
+        self.text += piece
+        if number == 1:
+            self._first += piece
 
 
 def answer(engine: Engine, request: Request, generation: Generation | None = None) -> Answer:
@@ -136,6 +148,31 @@ def judge(
     ranked = sorted(odds.values(), key=lambda pair: -pair[1])
     doubtful = bool(ranked) and ranked[0][1] < unsure_below
     return prompts.hint(ranked, unsure=doubtful, evidence=evidence)
+
+
+def opening(request: Request, hint: Hint) -> str:
+    """How a critique begins when the naming pass has settled what it is about, '' when not.
+
+    The model goes on from there with the score, so that what the first line says is what was found.
+    """
+    if request.kind != "critique":
+        return ""
+    if hint.no_dish and not hint.evidence:
+        return critique.begin(request.lang, (), cuisine=None)
+    candidates = hint.candidates if hint.unsure else hint.candidates[:1]
+    if hint.evidence:
+        dish = dishes.find(hint.evidence)
+        names = (dish.name_zh, dish.name_en) if dish else (hint.evidence, hint.evidence)
+        candidates = (Candidate(name_zh=names[0], name_en=names[1]),)
+    if not candidates:
+        return ""
+    known = dishes.find(candidates[0].name(request.lang))
+    return critique.begin(
+        request.lang,
+        candidates,
+        cuisine=known.text("cuisine", request.lang) if known else None,
+        unsure=hint.unsure and not hint.evidence,
+    )
 
 
 def conversation(

@@ -106,6 +106,10 @@ class OpenVINO:
         return (self._tiles + thumbnail) * self._shape.tokens
 
     @property
+    def continues(self) -> bool:
+        return True
+
+    @property
     def unsure_below(self) -> float:
         return self._shape.unsure_below
 

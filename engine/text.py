@@ -82,16 +82,24 @@ class Template:
         """The prompt up to where the assistant speaks.
 
         `pictures` are, for each message, the numbers of picture tokens of its images. Whatever the
-        messages say, no control token comes from them.
+        messages say, no control token comes from them. A last message of the assistant's is the
+        beginning of what it says.
         """
+        *before, last = messages
+        begun = prompts.clean(last.text) if last.role == "assistant" else ""
+        if begun:
+            messages, pictures = before, pictures[:-1]
         turns = [
             {"role": message.role, "content": _content_with(message, counts)}
             for message, counts in zip(messages, pictures, strict=True)
         ]
         try:
-            return self._template.render(messages=turns, add_generation_prompt=True, **self._tokens)
+            asked = self._template.render(
+                messages=turns, add_generation_prompt=True, **self._tokens
+            )
         except jinja2.TemplateError as error:
             raise ModelError(f"{self.folder}: the chat template fails: {error}") from error
+        return asked + begun
 
 
 class Fast:

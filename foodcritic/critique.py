@@ -152,6 +152,16 @@ def render_header(
     return named + gap + " · ".join(tail) if tail else named
 
 
+def begin(
+    lang: Lang, candidates: Sequence[Candidate], *, cuisine: str | None, unsure: bool = False
+) -> str:
+    """The first line as far as it is settled before the model writes: up to the score."""
+    header = render_header(lang, candidates, cuisine=cuisine, score=None, unsure=unsure)
+    if not candidates:
+        return header
+    return f"{header}·" if header.endswith("）") else f"{header} ·"
+
+
 def render(
     lang: Lang,
     candidates: Sequence[Candidate],

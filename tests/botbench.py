@@ -79,6 +79,7 @@ class Model:
     model: str = "scripted"
     context: int = 100_000
     photos_per_question: int = 10
+    continues: bool = False
     photo_tokens: int = 64
     unsure_below: float = 0.0
 

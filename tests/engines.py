@@ -28,6 +28,8 @@ class Scripted:
     photos_per_question: int = 1
     photo_tokens: int = 64
     unsure_below: float = 0.4
+    #: Whether it goes on from a beginning that the critic gives it.
+    continues: bool = False
 
     async def stream(
         self, messages: Sequence[Message], generation: Generation

@@ -7,10 +7,11 @@ import pytest
 from engine import critic
 from engine.critic import Request
 from foodcritic import prompts
+from foodcritic.critique import NO_DISH
 from foodcritic.dialogue import Turn
 from foodcritic.dishes import Lang
 from foodcritic.errors import EngineError
-from tests.engines import Scripted
+from tests.engines import Names, Scripted
 
 PHOTO = b"a photo"
 
@@ -149,3 +150,43 @@ async def test_closing_an_answer_closes_the_engines_stream() -> None:
     await anext(pieces)
     await pieces.aclose()
     assert engine.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "evidence", "lang", "begun"),
+    [
+        ((("Ramen", 0.8), ("Pho", 0.1)), None, "en", "**Ramen** (日式拉面) · Japanese ·"),
+        ((("日式拉面", 0.8),), None, "zh", "**日式拉面**（Ramen）· 日本料理 ·"),
+        (
+            (("Ramen", 0.3), ("Pho", 0.2)),
+            None,
+            "en",
+            "Not sure: perhaps **Ramen** (日式拉面), or Pho (越南河粉) · Japanese ·",
+        ),
+        ((("Ramen", 0.3),), "肠粉", "zh", "**肠粉** ·"),
+        ((("Ramen", 0.9),), "pho", "zh", "**越南河粉**（Pho）· 越南菜 ·"),
+        ((("no dish", 0.9),), None, "en", NO_DISH["en"]),
+        ((), None, "en", ""),
+    ],
+)
+async def test_the_first_line_says_what_was_found(
+    names: Names, evidence: str | None, lang: Lang, begun: str
+) -> None:
+    """The model is given it up to the score and goes on from there; people see both as one."""
+    engine = Scripted(names=names, pieces=(" 7/10", "\n\nGood."), continues=True)
+    request = Request(photos=(PHOTO,), lang=lang, evidence=evidence)
+    answer = await written(engine, request)
+    assert answer.text == begun + " 7/10\n\nGood."
+    last = engine.asked[0][-1]
+    assert (last.role, last.text) == (("assistant", begun) if begun else ("user", last.text))
+    if names and not evidence and begun != NO_DISH["en"]:
+        assert answer.critique.score == 7
+        assert answer.critique.candidates[0].probability == names[0][1]
+
+
+async def test_speed_counts_only_what_the_model_wrote() -> None:
+    """The first line that it was given took it no time."""
+    engine = Scripted(pieces=(" 7/10", " good"), pause=0.05, continues=True)
+    answer = await written(engine, Request(photos=(PHOTO,)))
+    assert answer.tokens_per_second is not None
+    assert answer.tokens_per_second <= 2 / 0.05

@@ -132,6 +132,16 @@ async def test_greedy_answers_and_seeds_repeat(shared: OpenVINO) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+async def test_an_answer_goes_on_from_its_beginning(shared: OpenVINO) -> None:
+    """A beginning of the assistant's is continued as if the model had written it itself."""
+    asked = [Message(role="user", text="a question")]
+    whole = "".join([p async for p in shared.stream(asked, GREEDY)])
+    begun = Message(role="assistant", text=next(iter(whole.split(" "))))
+    assert shared.prompt([*asked, begun]).shape[0] > shared.prompt(asked).shape[0]
+    rest = "".join([p async for p in shared.stream([*asked, begun], GREEDY)])
+    assert rest != whole
+
+
 async def test_what_is_shown_changes_what_is_said(shared: OpenVINO) -> None:
     """The picture reaches the words."""
     assert await said(shared, asked("?", photo(1))) != await said(shared, asked("?", photo(2)))
