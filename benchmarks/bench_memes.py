@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 del sys.path[1]  # this folder: nothing here may shadow the standard library
 
 from foodcritic import critique, photos  # noqa: E402
-from foodcritic.drawing import card, fonts, layout, meme, paint, text  # noqa: E402
+from foodcritic.drawing import card, faces, fonts, meme, paint, text  # noqa: E402
 from foodcritic.prompts import MemeStyle  # noqa: E402
 from tests import plates  # noqa: E402
 
@@ -128,7 +128,7 @@ def sheet(file: Path, folder: Path | None) -> None:
     whole = Image.new("RGB", size, (246, 243, 238))
     for n, (_, lang, said) in enumerate(plates.ALL):
         for line in text.clean(said).split("\n"):
-            for cluster, face in layout.faces(line, "headline", lang):
+            for cluster, face in faces.choose(line, "headline", lang):
                 bare = cluster.replace("\u200d", "").replace("\ufe0f", "")
                 assert all(fonts.covers(face, char) for char in bare), (said, cluster)
         picture = pictures[(3 * n + n // COLUMNS) % len(pictures)]

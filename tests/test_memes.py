@@ -22,7 +22,7 @@ from foodcritic import dishes
 from foodcritic.cli import app
 from foodcritic.critique import Candidate
 from foodcritic.dishes import Lang
-from foodcritic.drawing import captions, fonts, layout, meme, paint, text
+from foodcritic.drawing import captions, faces, fonts, layout, meme, paint, text
 from foodcritic.drawing.fonts import Face
 from foodcritic.errors import CaptionError
 from foodcritic.prompts import MemeStyle
@@ -109,7 +109,7 @@ def test_no_caption_has_a_missing_glyph(voice: fonts.Voice) -> None:
     """By the font's own character map, and by what is drawn."""
     for _, lang, said in plates.ALL:
         for line in text.clean(said).split("\n"):
-            for cluster, face in layout.faces(line, voice, lang):
+            for cluster, face in faces.choose(line, voice, lang):
                 missing = {c for c in cluster if ord(c) not in glyphs(face)} - set("\u200d\ufe0f")
                 assert not missing, (said, cluster, face)
                 assert cluster == " " or not is_tofu(cluster, face), (said, cluster, face)
@@ -249,7 +249,7 @@ def test_words_stay_whole_where_there_is_room() -> None:
 
 def test_quotation_marks_take_the_shape_of_what_they_quote() -> None:
     """Wide beside Chinese, narrow beside Latin, both of a pair alike."""
-    latin, chinese = (layout.faces(f"“{said}”", "bold", "zh") for said in ("so", "饿"))
+    latin, chinese = (faces.choose(f"“{said}”", "bold", "zh") for said in ("so", "饿"))
     assert {face for _, face in latin} == {fonts.chain("bold", "zh")[0]}
     assert {face for _, face in chinese} == {fonts.chain("bold", "zh")[1]}
 
@@ -275,7 +275,7 @@ def test_emoji_are_drawn_in_colour() -> None:
 @shaped
 def test_arabic_is_joined_and_runs_from_the_right() -> None:
     """Joined letters are narrower than single ones; numbers and Latin keep their direction."""
-    (_, face), *_ = layout.faces("سلام", "bold", "en")
+    (_, face), *_ = faces.choose("سلام", "bold", "en")
     font = fonts.font(face, 80)
     assert font.getlength("سلام") < 0.9 * sum(font.getlength(letter) for letter in "سلام")
     block = layout.fit("طلبت 35 أطباق 😂 pizza", "bold", "en", 2000, 99, largest=40)
@@ -305,7 +305,7 @@ def test_without_a_shaping_library_the_rest_is_drawn(monkeypatch: pytest.MonkeyP
         for said in ("面 👨‍👩‍👧 1️⃣", "한 그릇 더, ラーメン", "phở"):
             photo = picture("rice")
             assert_inside(photo, meme.draw(photo, said), "top_bottom")
-            for cluster, face in layout.faces(said, "bold", "zh"):
+            for cluster, face in faces.choose(said, "bold", "zh"):
                 assert all(ord(c) in glyphs(face) for c in cluster)
     finally:
         fonts.font.cache_clear()

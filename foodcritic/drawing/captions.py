@@ -14,7 +14,7 @@ import regex
 from foodcritic import dishes
 from foodcritic.critique import Candidate
 from foodcritic.dishes import Dish, Lang
-from foodcritic.drawing import layout, text
+from foodcritic.drawing import faces, text
 from foodcritic.errors import CaptionError
 
 #: How many a model is asked for.
@@ -69,7 +69,7 @@ def is_drawable(caption: str) -> bool:
     """Whether our fonts draw all of it."""
     try:
         for line in text.clean(caption).split("\n"):
-            layout.faces(line, "headline", "en")
+            faces.choose(line, "headline", "en")
     except CaptionError:
         return False
     return True

@@ -10,21 +10,17 @@ Widths grow with the size, so they are measured once; the size found is then mea
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from foodcritic.dishes import Lang
-from foodcritic.drawing import fonts, text
+from foodcritic.drawing import bidi, faces, fonts, text
 from foodcritic.drawing.fonts import Face, Voice
-from foodcritic.errors import CaptionError
 
 #: Pixels at which widths are measured.
 _REFERENCE: Final = 100
-# What shows nothing and needs no glyph.
-_INVISIBLE: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 # Below this share of the largest size, a word is rather broken than everything made smaller.
 _BREAK_BELOW: Final = 0.6
 # Fewer or better lines are worth making the text this much smaller.
@@ -180,65 +176,9 @@ def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def faces(caption: str, voice: Voice, lang: Lang) -> list[tuple[str, Face]]:
-    """The clusters of a line and the font that draws each; raises as `fit` does."""
-    chain = fonts.chain(voice, text.local(caption, lang))
-    chosen: list[tuple[str, Face]] = []
-    missing: list[str] = []
-    clusters = text.clusters(caption)
-    for at, cluster in enumerate(clusters):
-        if text.is_complex(cluster) and not fonts.RAQM:
-            raise CaptionError(
-                "no_shaping",
-                f"{cluster!r} is of a script that takes FriBiDi to draw: install libfribidi",
-            )
-        beside = next((face for _, face in reversed(chosen) if not face.colour), None)
-        if beside is None or text.is_opening(cluster):
-            strong = next((c for c in clusters[at + 1 :] if text.is_letter(c)), None)
-            beside = (_face(strong, chain, None) if strong else None) or beside
-        shown = cluster if fonts.RAQM else _plain(cluster)
-        face = _face(shown, chain, beside)
-        if face is None:
-            missing.append(cluster)
-        else:
-            chosen.append((shown, face))
-    if missing:
-        named = ", ".join(f"{c} ({_codes(c)})" for c in dict.fromkeys(missing[:5]))
-        raise CaptionError("no_glyph", f"no font here draws {named}: leave it out")
-    return chosen
-
-
-def _face(cluster: str, chain: Sequence[Face], beside: Face | None) -> Face | None:
-    """The font for a cluster: emoji in colour, else the first of the chain that has all of it.
-
-    Digits, spaces and punctuation take the font of the letters beside them.
-    """
-    if text.is_emoji(cluster):
-        chain = (*fonts.emoji(), *chain)
-    elif beside is not None and text.is_shared(cluster):
-        chain = (beside, *chain)
-    else:
-        chain = (*chain, *fonts.emoji())
-    return next((face for face in chain if _has(face, cluster)), None)
-
-
-def _has(face: Face, cluster: str) -> bool:
-    covered = fonts.coverage(face.path)
-    return all(ord(char) in covered for char in cluster if char not in _INVISIBLE)
-
-
-def _plain(cluster: str) -> str:
-    """A cluster as far as it can be drawn without shaping: the first emoji of a sequence."""
-    return cluster[0] if text.is_emoji(cluster) else cluster.replace("\u200d", "")
-
-
-def _codes(cluster: str) -> str:
-    return " ".join(f"U+{ord(char):04X}" for char in cluster[:4])
-
-
 @lru_cache(maxsize=512)
 def _measured(line: str, voice: Voice, lang: Lang) -> tuple[_Word, ...]:
-    chosen = iter(faces(line, voice, lang))
+    chosen = iter(faces.choose(line, voice, lang))
     good = text.phrases(line, text.local(line, lang))
     words = []
     end = 0
@@ -344,12 +284,12 @@ def _set(lines: Sequence[Sequence[_Word]], size: int, leading: float) -> Block:
 
 
 def _line(clusters: Sequence[tuple[str, Face]], size: int) -> Line:
-    levels = _levels([cluster for cluster, _ in clusters])
+    levels = bidi.levels([cluster for cluster, _ in clusters])
     runs = _runs([(c, face, level) for (c, face), level in zip(clusters, levels, strict=True)])
     placed = []
     x = 0.0
     boxes = []
-    for joined, face, level in _reordered(runs):
+    for joined, face, level in bidi.reordered(runs):
         run = Run(text=joined, face=face, x=x, rtl=bool(level % 2))
         font = fonts.font(face, size)
         box = font.getbbox(joined, anchor="ls", direction=run.direction)
@@ -373,50 +313,3 @@ def _runs(clusters: Iterable[tuple[str, Face, int]]) -> list[tuple[str, Face, in
         else:
             runs.append((cluster, face, level))
     return runs
-
-
-def _levels(clusters: Sequence[str]) -> list[int]:
-    """The embedding level of each cluster by the Unicode bidirectional algorithm (UAX 9), for text
-    without explicit embeddings: `text.clean` has dropped those.
-    """
-    kinds = [unicodedata.bidirectional(cluster[0]) for cluster in clusters]
-    strong = ["R" if kind in ("R", "AL") else kind for kind in kinds]
-    base = next((int(kind == "R") for kind in strong if kind in ("L", "R")), 0)
-    if "R" not in strong:
-        return [0] * len(clusters)
-    outer = "LR"[base]
-    resolved: list[str] = []
-    context = outer
-    for kind in strong:
-        if kind in ("L", "R"):
-            context = kind
-            resolved.append(kind)
-        elif kind in ("EN", "AN"):
-            resolved.append("L" if context == "L" else "N")
-        else:
-            resolved.append("?")
-    levels = []
-    for at, kind in enumerate(resolved):
-        if kind == "?":  # takes the direction of its sides if they agree, else of the whole
-            sides = {
-                next((k for k in reversed(resolved[:at]) if k != "?"), outer),
-                next((k for k in resolved[at + 1 :] if k != "?"), outer),
-            }
-            sides = {"R" if side == "N" else side for side in sides}
-            kind = sides.pop() if len(sides) == 1 else outer
-        levels.append({"L": 2 * base, "R": 1, "N": 2}[kind])
-    return levels
-
-
-def _reordered(runs: list[tuple[str, Face, int]]) -> list[tuple[str, Face, int]]:
-    """Runs from left to right: rule L2 of UAX 9."""
-    ordered = list(runs)
-    for level in range(max(run[2] for run in runs), 0, -1):
-        start = 0
-        while start < len(ordered):
-            end = start
-            while end < len(ordered) and ordered[end][2] >= level:
-                end += 1
-            ordered[start:end] = reversed(ordered[start:end])
-            start = max(end, start + 1)
-    return ordered
