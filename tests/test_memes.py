@@ -22,7 +22,7 @@ from foodcritic import dishes
 from foodcritic.cli import app
 from foodcritic.critique import Candidate
 from foodcritic.dishes import Lang
-from foodcritic.drawing import captions, faces, fonts, layout, meme, paint, text
+from foodcritic.drawing import captions, faces, fonts, layout, meme, paint, text, words
 from foodcritic.drawing.fonts import Face
 from foodcritic.errors import CaptionError
 from foodcritic.prompts import MemeStyle
@@ -290,7 +290,7 @@ def test_without_a_shaping_library_such_scripts_are_refused(
 ) -> None:
     """Drawn letter by letter they would be wrong, which is worse than an error."""
     monkeypatch.setattr(fonts, "RAQM", False)
-    layout._measured.cache_clear()
+    words.measured.cache_clear()
     with pytest.raises(CaptionError, match="libfribidi") as caught:
         meme.draw(picture("rice"), said)
     assert caught.value.code == "no_shaping"
@@ -300,7 +300,7 @@ def test_without_a_shaping_library_the_rest_is_drawn(monkeypatch: pytest.MonkeyP
     """Emoji by their first part; no box for the joiner between."""
     monkeypatch.setattr(fonts, "RAQM", False)
     fonts.font.cache_clear()
-    layout._measured.cache_clear()
+    words.measured.cache_clear()
     try:
         for said in ("面 👨‍👩‍👧 1️⃣", "한 그릇 더, ラーメン", "phở"):
             photo = picture("rice")
@@ -309,7 +309,7 @@ def test_without_a_shaping_library_the_rest_is_drawn(monkeypatch: pytest.MonkeyP
                 assert all(ord(c) in glyphs(face) for c in cluster)
     finally:
         fonts.font.cache_clear()
-        layout._measured.cache_clear()
+        words.measured.cache_clear()
 
 
 @pytest.mark.parametrize(

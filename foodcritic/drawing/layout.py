@@ -10,24 +10,18 @@ Widths grow with the size, so they are measured once; the size found is then mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from foodcritic.dishes import Lang
-from foodcritic.drawing import bidi, faces, fonts, text
+from foodcritic.drawing import bidi, fonts, words
 from foodcritic.drawing.fonts import Face, Voice
 
-#: Pixels at which widths are measured.
-_REFERENCE: Final = 100
 # Below this share of the largest size, a word is rather broken than everything made smaller.
 _BREAK_BELOW: Final = 0.6
 # Fewer or better lines are worth making the text this much smaller.
 _FEWER: Final = 0.75
-# What a line costs: to be there at all, and to end inside a phrase; the rest of its width squared.
-_LINE: Final = 10.0
-_RAGGED: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +78,6 @@ class Block:
         return -min(n * self.pitch + line.top for n, line in enumerate(self.lines))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Word:
-    """Clusters between which no line ends, with their width at the reference size."""
-
-    clusters: tuple[tuple[str, Face], ...]
-    width: float
-    #: With the space that ends it.
-    advance: float
-    #: Whether a line reads well when it ends here.
-    good: bool = True
-
-
 def fit(
     caption: str,
     voice: Voice,
@@ -117,24 +99,24 @@ def fit(
         CaptionError: no font draws one of its characters (`no_glyph`), or its script needs a
             shaping library that is missing here (`no_shaping`).
     """
-    paragraphs = [_measured(line, voice, lang) for line in caption.split("\n")]
+    paragraphs = [words.measured(line, voice, lang) for line in caption.split("\n")]
     box = (width, height, leading)
     floor = max(smallest, int(largest * _BREAK_BELOW))
     block = _fit(paragraphs, box, largest, floor, most_lines)
     if block is None:
-        broken = [[part for word in words for part in _split(word)] for words in paragraphs]
+        broken = [[part for word in some for part in words.split(word)] for some in paragraphs]
         return _fit(broken, box, largest, smallest, most_lines)
     if len(block.lines) == len(paragraphs):
         return block
     # One size smaller is a low price for lines that end where a reader pauses, or for fewer lines.
     least = max(smallest, round(_FEWER * block.size))
-    phrases = [_phrases(words) for words in paragraphs]
+    phrases = [words.phrases(some) for some in paragraphs]
     block = _fit(phrases, box, largest, least, len(block.lines)) or block
     return _fit(phrases, box, largest, least, len(block.lines) - 1) or block
 
 
 def _fit(
-    paragraphs: Sequence[Sequence[_Word]],
+    paragraphs: Sequence[Sequence[words.Word]],
     box: tuple[float, float, float],
     largest: int,
     smallest: int,
@@ -143,13 +125,13 @@ def _fit(
     width, height, leading = box
 
     def fits(size: int) -> bool:
-        limit = width * _REFERENCE / size
-        lines = [line for words in paragraphs for line in _wrap(words, limit)]
+        limit = width * words.REFERENCE / size
+        lines = [line for some in paragraphs for line in words.wrap(some, limit)]
         tall = ((len(lines) - 1) * leading + 1.0) * size
         return (
             tall <= height
             and len(lines) <= most_lines
-            and all(_width(line) <= limit for line in lines)
+            and all(words.width(line) <= limit for line in lines)
         )
 
     size = _largest(smallest, largest, fits)
@@ -157,8 +139,8 @@ def _fit(
         if not fits(size):
             size -= 1
             continue
-        limit = width * _REFERENCE / size
-        lines = [line for words in paragraphs for line in _even(words, limit)]
+        limit = width * words.REFERENCE / size
+        lines = [line for some in paragraphs for line in words.even(some, limit)]
         block = _set(lines, size, leading)
         if block.width <= width and block.height <= height:
             return block
@@ -176,107 +158,11 @@ def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-@lru_cache(maxsize=512)
-def _measured(line: str, voice: Voice, lang: Lang) -> tuple[_Word, ...]:
-    chosen = iter(faces.choose(line, voice, lang))
-    good = text.phrases(line, text.local(line, lang))
-    words = []
-    end = 0
-    for word in text.words(line):
-        end += sum(map(len, word))
-        words.append(_word([next(chosen) for _ in word], good=end in good))
-    return tuple(words)
-
-
-def _word(clusters: Sequence[tuple[str, Face]], *, good: bool) -> _Word:
-    solid = clusters[:-1] if len(clusters) > 1 and clusters[-1][0] == " " else clusters
-    width = _length(solid)
-    advance = width if len(solid) == len(clusters) else width + _length(clusters[-1:])
-    return _Word(clusters=tuple(clusters), width=width, advance=advance, good=good)
-
-
-def _length(clusters: Iterable[tuple[str, Face]]) -> float:
-    return sum(
-        fonts.font(face, _REFERENCE).getlength(joined)
-        for joined, face, _ in _runs([(cluster, face, 0) for cluster, face in clusters])
-    )
-
-
-def _split(word: _Word) -> list[_Word]:
-    """A word as its single clusters, for where no line can hold it whole."""
-    pairs = list(word.clusters)
-    space = [pairs.pop()] if len(pairs) > 1 and pairs[-1][0] == " " else []
-    groups = [[pair] for pair in pairs]
-    groups[-1] += space
-    last = len(groups) - 1
-    return [_word(group, good=word.good and at == last) for at, group in enumerate(groups)]
-
-
-def _phrases(words: Sequence[_Word]) -> list[_Word]:
-    """The words joined to pieces that all end well."""
-    joined: list[_Word] = []
-    for word in words:
-        if joined and not joined[-1].good:
-            last = joined.pop()
-            word = _Word(
-                clusters=last.clusters + word.clusters,
-                width=last.advance + word.width,
-                advance=last.advance + word.advance,
-                good=word.good,
-            )
-        joined.append(word)
-    return joined
-
-
-def _wrap(words: Sequence[_Word], limit: float) -> list[list[_Word]]:
-    """Greedily, as many words to a line as it holds."""
-    lines: list[list[_Word]] = [[]]
-    used = 0.0
-    for word in words:
-        if lines[-1] and used + word.width > limit:
-            lines.append([])
-            used = 0.0
-        lines[-1].append(word)
-        used += word.advance
-    return lines
-
-
-def _width(line: Sequence[_Word]) -> float:
-    return sum(word.advance for word in line[:-1]) + line[-1].width
-
-
-def _even(words: Sequence[_Word], limit: float) -> list[list[_Word]]:
-    """As few lines as `_wrap` makes, but as even and as well broken as can be.
-
-    Minimises the squared rest of every line, as Knuth and Plass do for a paragraph.
-    """
-    best = [(0.0, 0)] + [(float("inf"), 0)] * len(words)
-    for end in range(1, len(words) + 1):
-        broken = 0.0 if words[end - 1].good or end == len(words) else _RAGGED
-        used = words[end - 1].width
-        for start in range(end - 1, -1, -1):
-            if start < end - 1:
-                used += words[start].advance
-            if used > limit and start < end - 1:
-                break
-            rest = max(0.0, 1 - used / limit)
-            cost = best[start][0] + rest * rest + broken + _LINE
-            if cost < best[end][0]:
-                best[end] = (cost, start)
-    lines: list[list[_Word]] = []
-    end = len(words)
-    while end:
-        start = best[end][1]
-        lines.append(list(words[start:end]))
-        end = start
-    return lines[::-1]
-
-
-def _set(lines: Sequence[Sequence[_Word]], size: int, leading: float) -> Block:
+def _set(lines: Sequence[Sequence[words.Word]], size: int, leading: float) -> Block:
     """Lines of words as lines of runs, with real measures."""
     made = []
-    for words in lines:
-        clusters = [pair for word in words for pair in word.clusters]
+    for some in lines:
+        clusters = [pair for word in some for pair in word.clusters]
         while len(clusters) > 1 and clusters[-1][0] == " ":
             clusters.pop()
         made.append(_line(clusters, size))
@@ -285,7 +171,7 @@ def _set(lines: Sequence[Sequence[_Word]], size: int, leading: float) -> Block:
 
 def _line(clusters: Sequence[tuple[str, Face]], size: int) -> Line:
     levels = bidi.levels([cluster for cluster, _ in clusters])
-    runs = _runs([(c, face, level) for (c, face), level in zip(clusters, levels, strict=True)])
+    runs = words.runs([(c, face, level) for (c, face), level in zip(clusters, levels, strict=True)])
     placed = []
     x = 0.0
     boxes = []
@@ -303,13 +189,3 @@ def _line(clusters: Sequence[tuple[str, Face]], size: int) -> Line:
         right=max(box[2] for box in boxes),
         bottom=max(box[3] for box in boxes),
     )
-
-
-def _runs(clusters: Iterable[tuple[str, Face, int]]) -> list[tuple[str, Face, int]]:
-    runs: list[tuple[str, Face, int]] = []
-    for cluster, face, level in clusters:
-        if runs and runs[-1][1:] == (face, level):
-            runs[-1] = (runs[-1][0] + cluster, face, level)
-        else:
-            runs.append((cluster, face, level))
-    return runs
