@@ -204,7 +204,7 @@ async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
         kind=job.kind,
         question=job.question,
         photos=job.photos,
-        params={**job.params, "again_of": job.id},
+        params={"again_of": job.id, **job.params},
     )
     known = await queue.find(desk.db, new.key)
     if known is not None and known.is_finished:

@@ -94,13 +94,18 @@ async def last_photos(db: Database, dialogue_id: int) -> tuple[Photo, ...]:
 
 
 async def history(db: Database, job: Job) -> tuple[Turn, ...]:
-    """The answered turns of its dialogue before this job, oldest first; memes are none."""
+    """The answered turns of its dialogue before this job, oldest first; memes are none.
+
+    A job that tries another again (`params["again_of"]`) does not see what it replaces, and later
+    ones see only the replacement.
+    """
     if job.dialogue_id is None:
         return ()
+    before = int(job.params.get("again_of", job.id))
     async with db.read() as session:
         rows = (
             await session.execute(
-                sa.select(J.question, J.answer)
+                sa.select(J.id, J.question, J.answer, J.params)
                 .where(
                     J.dialogue_id == job.dialogue_id,
                     J.id < job.id,
@@ -111,7 +116,12 @@ async def history(db: Database, job: Job) -> tuple[Turn, ...]:
                 .limit(LONGEST)
             )
         ).all()
-    return tuple(Turn(question=row.question, answer=row.answer or "") for row in reversed(rows))
+    turns: dict[int, Turn] = {}
+    for row in reversed(rows):
+        place = int(row.params.get("again_of", row.id))
+        if place < before:
+            turns[place] = Turn(question=row.question, answer=row.answer or "")
+    return tuple(turns.values())
 
 
 def trim(

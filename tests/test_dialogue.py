@@ -49,6 +49,24 @@ async def test_each_user_and_topic_has_its_own(db: Database) -> None:
     assert [await dialogue.current(db, place) for place in places[1:]] == talks[1:]
 
 
+async def test_another_try_replaces_the_answer_in_history(db: Database) -> None:
+    talk = await dialogue.start(db, PLACE)
+    await ask(db, talk, "what?", "Ramen")
+    await ask(db, talk, "hot?", "No")
+    first = await queue.find(db, "hot?")
+    assert first is not None
+    again = {"again_of": first.id}
+    retry = await queue.enqueue(
+        db, new_job("again", dialogue_id=talk, question="hot?", params=again)
+    )
+    assert await dialogue.history(db, retry) == (Turn(question="what?", answer="Ramen"),)
+    claimed = await queue.claim(db, "w")
+    assert claimed is not None
+    await queue.finish(db, claimed, answer="Yes")
+    later = await queue.enqueue(db, new_job("later", dialogue_id=talk))
+    assert [turn.answer for turn in await dialogue.history(db, later)] == ["Ramen", "Yes"]
+
+
 async def test_two_messages_at_once_open_one_dialogue(db: Database) -> None:
     talks = await asyncio.gather(*(dialogue.current(db, PLACE) for _ in range(6)))
     assert len(set(talks)) == 1

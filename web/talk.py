@@ -134,7 +134,7 @@ async def again(
             lang=job.lang,
             question=job.question,
             photos=job.photos,
-            params={**job.params, **(sampling or {})},
+            params={"again_of": job.id, **job.params, **(sampling or {})},
             deliver=False,
         ),
     )
