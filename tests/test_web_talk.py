@@ -100,7 +100,7 @@ async def test_try_again_repeats_question_and_photos_with_the_sampling_of_now(db
     again = await talk.again(db, ANN, job.id, {"temperature": 1.2})
     assert again is not None
     assert (again.photos, again.lang, again.kind) == (job.photos, "zh", JobKind.CRITIQUE)
-    assert again.params == {"temperature": 1.2}
+    assert again.params == {"again_of": job.id, "temperature": 1.2}
 
 
 async def test_a_rating_is_stored_replaced_and_taken_back(db: Database) -> None:
