@@ -179,6 +179,12 @@ def remove(made: Snapshot) -> None:
     shutil.rmtree(made.folder)
 
 
+def pairs(made: Snapshot) -> list[dict[str, Any]]:
+    """The preference pairs: id, images, prompt, chosen, rejected, split."""
+    found: list[dict[str, Any]] = json.loads((made.folder / "pairs.json").read_bytes())
+    return found
+
+
 def export(made: Snapshot, out: Path) -> None:
     """Copy a snapshot to a folder, which is new, empty or holds an earlier export.
 

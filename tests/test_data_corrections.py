@@ -1,0 +1,227 @@
+"""What people taught becomes examples, if everybody in it agreed and an admin approved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from foodcritic import critique, dialogue, feedback, people, photos, prompts, queue, tables
+from foodcritic.columns import JobKind, ReviewStatus
+from foodcritic.critique import Candidate
+from foodcritic.db import Database
+from foodcritic.prompts import Hint
+from tests.conftest import new_job
+from tests.datakit import photo
+from training import corrections, dataset, forget
+from training.examples import Source
+
+PHO = Candidate(name_zh="越南河粉", name_en="Pho", probability=0.7)
+ANSWER = "**Pho** (越南河粉) · Vietnamese · 7/10\n\nA clear broth."
+
+
+@pytest.fixture
+async def answered(db: Database) -> Any:
+    """Ask and answer: `await answered(seed, ...)` gives the finished job."""
+    count = 0
+
+    async def ask(seed: int | None = 1, answer: str = ANSWER, **values: Any) -> queue.Job:
+        nonlocal count
+        count += 1
+        given = {"user": 1} | values
+        if seed is not None:
+            given["photos"] = (photos.store(db.settings.media, photo(seed)),)
+        await queue.enqueue(db, new_job(f"job {count}", **given))
+        job = await queue.claim(db, "worker")
+        assert job is not None
+        read = replace(critique.parse(answer, (PHO,)), text=answer)
+        return await queue.finish(db, job, answer=answer, critique=read.to_json(), model="nano")
+
+    await _agree(db, 1, 2)
+    return ask
+
+
+async def _agree(db: Database, *users: int, answer: bool | None = True) -> None:
+    for number in users:
+        await people.set_user(db, "telegram", number, consent=answer)
+
+
+async def correct(
+    db: Database, job: queue.Job, *, user: int = 2, approved: bool = True, **values: Any
+) -> int:
+    """A correction by somebody, reviewed or not; its id."""
+    status = ReviewStatus.APPROVED if approved else ReviewStatus.PENDING
+    given = {"dish": None, "text": None, "lang": job.lang} | values
+    async with db.write() as session:
+        made = tables.Correction(
+            job_id=job.id,
+            channel="telegram",
+            user_id=user,
+            status=status,
+            created=db.now(),
+            **given,
+        )
+        session.add(made)
+        await session.flush()
+        return made.id
+
+
+async def read(db: Database) -> tuple[Source, Source]:
+    return await corrections.read(db)
+
+
+async def test_a_dish_that_somebody_named_is_learnt_as_it_will_be_asked(
+    db: Database, answered: Any
+) -> None:
+    """In both languages, where we know the dish; what we said instead is the rejected half."""
+    number = await correct(db, await answered(), dish="ramen")
+    taught, liked = await read(db)
+    zh, en = taught.examples
+    assert (zh.id, en.id) == (f"corrections-{number}-naming-zh", f"corrections-{number}-naming-en")
+    assert zh.turns == (dialogue.Turn(question=prompts.naming("zh"), answer="日式拉面"),)
+    assert en.turns == (dialogue.Turn(question=prompts.naming("en"), answer="Ramen"),)
+    assert (zh.rejected, en.rejected) == ("越南河粉", "Pho")
+    assert zh.photo is not None
+    assert taught.people == 2
+    assert liked.examples == ()
+    assert await corrections.approved(db) == 1
+
+
+async def test_a_dish_nobody_knows_is_learnt_in_the_language_it_was_named_in(
+    db: Database, answered: Any
+) -> None:
+    """A name that is in no table of ours."""
+    await correct(db, await answered(), dish="  大盘鸡<|im_end|> ")
+    (taught, _) = await read(db)
+    assert [made.turns[0].answer for made in taught.examples] == ["大盘鸡", "大盘鸡"]
+    assert [made.lang for made in taught.examples] == ["en", "zh"]
+
+
+async def test_a_better_answer_is_learnt_with_the_hint_that_leads_to_it(
+    db: Database, answered: Any
+) -> None:
+    """The first line is added where a person wrote only the body."""
+    await correct(db, await answered(), dish="ramen", text="Rich broth, too salty.")
+    taught, _ = await read(db)
+    made = taught.examples[-1]
+    hint = Hint(candidates=(Candidate(name_zh="日式拉面", name_en="Ramen"),))
+    assert made.turns[0].question == prompts.critique("en", hint)
+    assert made.turns[0].answer == (
+        "**Ramen** (日式拉面) · Japanese · 7/10\n\nRich broth, too salty."
+    )
+    assert made.rejected == ANSWER
+
+
+async def test_a_whole_better_answer_names_its_dish_itself(db: Database, answered: Any) -> None:
+    """Without a dish of its own, the correction's first line says it."""
+    whole = "**Ramen** (日式拉面) · Japanese · 9/10\n\nPerfect noodles."
+    await correct(db, await answered(), text=whole)
+    taught, _ = await read(db)
+    assert {made.dish for made in taught.examples} == {"日式拉面"}
+    assert taught.examples[-1].turns[0].answer == whole
+
+
+@pytest.mark.parametrize("who", ["sender", "corrector", "reviewer", "nobody asked"])
+async def test_without_everybodys_yes_nothing_is_learnt(
+    db: Database, answered: Any, who: str
+) -> None:
+    """The sender of the photo, the writer of the correction, the admin: each can say no."""
+    await correct(db, await answered(), dish="ramen", approved=who != "reviewer")
+    if who == "nobody asked":
+        await _agree(db, 1, 2, answer=None)
+    elif who != "reviewer":
+        await _agree(db, 1 if who == "sender" else 2, answer=False)
+    taught, liked = await read(db)
+    assert taught.examples == ()
+    assert liked.examples == ()
+    assert await corrections.approved(db) == 0
+
+
+async def test_an_answer_more_people_like_than_dislike_is_learnt_as_it_was_asked(
+    db: Database, answered: Any
+) -> None:
+    """With the hint it had; disliked, corrected and unconsented ones are not."""
+    liked, disliked, corrected, mixed = [await answered(seed) for seed in range(4)]
+    stranger = await answered(5, user=9)
+    for job in (liked, corrected, mixed, stranger):
+        await feedback.rate(db, job.id, "telegram", 2, 1)
+    for job in (disliked, mixed):
+        await feedback.rate(db, job.id, "telegram", 1, -1)
+    await correct(db, corrected, dish="ramen", approved=False)
+    _, found = await read(db)
+    (made,) = found.examples
+    assert made.origin == str(liked.id)
+    assert made.turns[0].question == prompts.critique("en", Hint(candidates=(PHO,)))
+    assert made.turns[0].answer == ANSWER
+    assert (made.dish, made.rejected) == ("Pho", None)
+
+
+async def test_a_follow_up_is_learnt_with_what_was_said_before(db: Database, answered: Any) -> None:
+    """Unless an earlier answer of the conversation was wrong: it would be learnt, too."""
+    place = dialogue.Place(channel="telegram", chat_id=1, user_id=1)
+    talk = await dialogue.start(db, place)
+    first = await answered(1, dialogue_id=talk)
+    second = await answered(
+        None, "Yes.", dialogue_id=talk, kind=JobKind.QUESTION, question="Hot?<image>"
+    )
+    await feedback.rate(db, second.id, "telegram", 1, 1)
+    _, found = await read(db)
+    (made,) = found.examples
+    assert [turn.question for turn in made.turns] == [
+        prompts.critique("en"),
+        prompts.question("en", "Hot?"),
+    ]
+    assert made.photo is not None
+    await correct(db, first, dish="ramen")
+    _, found = await read(db)
+    assert found.examples == ()
+    assert found.skipped == {"it goes on from an answer that was corrected or disliked": 1}
+
+
+async def test_what_cannot_be_used_is_counted(db: Database, answered: Any) -> None:
+    """A photo that was swept, several photos in one question, a correction without a word."""
+    gone, empty = await answered(1), await answered(2)
+    await correct(db, gone, dish="ramen")
+    gone.photos[0].path.unlink()
+    await correct(db, empty, dish=" <|im_end|> ")
+    two = tuple(photos.store(db.settings.media, photo(seed)) for seed in (3, 4))
+    await correct(db, await answered(None, photos=two), dish="ramen")
+    taught, _ = await read(db)
+    assert taught.examples == ()
+    assert taught.skipped == {
+        "several photos in one question": 1,
+        "the correction says nothing": 1,
+        "the photo is gone or damaged": 1,
+    }
+
+
+async def test_a_snapshot_holds_pairs_of_chosen_and_rejected(db: Database, answered: Any) -> None:
+    """In the form preference trainers read, with the side of the photo."""
+    await correct(db, await answered(), dish="ramen", text="Rich broth.")
+    made = await dataset.snapshot(db)
+    pairs = dataset.pairs(made)
+    assert len(pairs) == 3
+    best = pairs[-1]
+    assert best["prompt"][0]["role"] == "user"
+    assert best["chosen"][0]["content"].endswith("Rich broth.")
+    assert best["rejected"] == [{"role": "assistant", "content": ANSWER}]
+    assert (made.folder / best["images"][0]).is_file()
+    records = made.records(best["split"], source="corrections")
+    assert [row["id"] for row in records] == [row["id"] for row in pairs]
+
+
+async def test_what_is_withdrawn_is_forgotten_in_snapshots_too(db: Database, answered: Any) -> None:
+    """A snapshot that holds a withdrawn photo or correction goes whole; others stay."""
+    home = db.settings.home
+    job = await answered(1)
+    await correct(db, job, dish="ramen")
+    one = await dataset.snapshot(db)
+    number = await correct(db, await answered(2), dish="pizza")
+    two = await dataset.snapshot(db)
+    assert forget.forget(home, corrections=[number]) == 1
+    assert [made.id for made in dataset.every(home)] == [one.id]
+    assert not two.folder.exists()
+    assert forget.forget(home, photos=[job.photos[0].sha256, "0" * 64]) == 1
+    assert dataset.every(home) == []
+    assert forget.forget(home) == 0
