@@ -98,6 +98,24 @@ async def test_a_dish_nobody_knows_is_learnt_in_the_language_it_was_named_in(
     assert [made.lang for made in taught.examples] == ["en", "zh"]
 
 
+async def test_that_there_is_no_dish_can_be_learnt(db: Database, answered: Any) -> None:
+    """The naming prompt has an answer for it, and so has a critique."""
+    await correct(db, await answered(), dish="no dish", text="That is my cat.")
+    taught, _ = await read(db)
+    zh, en, whole = taught.examples
+    assert (zh.turns[0].answer, en.turns[0].answer) == ("没有菜", "no dish")
+    assert (en.rejected, en.dish) == ("Pho", None)
+    assert whole.turns[0].question == prompts.critique("en", Hint(no_dish=True))
+    assert whole.turns[0].answer == f"{critique.NO_DISH['en']}\n\nThat is my cat."
+
+
+async def test_a_dish_where_we_saw_none_is_learnt(db: Database, answered: Any) -> None:
+    """Then the rejected half of the pair is that there is none."""
+    await correct(db, await answered(answer=critique.NO_DISH["en"]), dish="ramen")
+    taught, _ = await read(db)
+    assert [made.rejected for made in taught.examples] == ["没有菜", "no dish"]
+
+
 async def test_a_better_answer_is_learnt_with_the_hint_that_leads_to_it(
     db: Database, answered: Any
 ) -> None:

@@ -233,7 +233,11 @@ def test_an_import_of_the_same_name_replaces_and_another_stays(tmp_path: Path) -
         ("foodieqa", 5),
         ("oogiri", 1),
     ]
+    store = pictures.store(home)
     imports.drop(home, "foodieqa")
+    assert {path.stem for path in store.rglob("*.jpg")} == {
+        made.photo for made in imports.read(home)[0].examples
+    }
     assert [source.name for source in imports.read(home)] == ["oogiri"]
     with pytest.raises(DatasetError, match="there are: oogiri"):
         imports.drop(home, "../oogiri")

@@ -139,10 +139,13 @@ def write(home: Path, made: Draft) -> Snapshot:
         _fill(work, made)
         name = digest(work)
         folder = root / name
-        if not folder.exists():
-            for path in _files(work):
-                path.chmod(0o400)
+        for path in _files(work):
+            path.chmod(0o400)
+        try:
             work.rename(folder)
+        except OSError:
+            if not folder.exists():  # it was there, or another process was faster
+                raise
     finally:
         _remove(work)
     _remember(home, made.trained)

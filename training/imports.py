@@ -105,7 +105,10 @@ def keep(
     )
     path = _file(home, given.name)
     pictures.private(path.parent)
+    before = _load(path) if path.exists() else None
     pictures.put(path, _dump(source).encode())
+    if before is not None:
+        _sweep(home, before)
     return source
 
 
@@ -119,7 +122,7 @@ def read(home: Path) -> tuple[Source, ...]:
 
 
 def drop(home: Path, name: str) -> None:
-    """Forget an import; datasets that were made with it stay as they are.
+    """Forget an import and its photos; datasets that were made with it stay as they are.
 
     Raises:
         DatasetError: there is none of this name.
@@ -127,7 +130,9 @@ def drop(home: Path, name: str) -> None:
     if not _NAME.fullmatch(name) or not (path := _file(home, name)).exists():
         known = ", ".join(source.name for source in read(home)) or "none"
         raise DatasetError(f"no import is called {name!r}; there are: {known}")
+    gone = _load(path)
     path.unlink()
+    _sweep(home, gone)
 
 
 def inside(root: Path, name: object) -> Path:
@@ -200,6 +205,15 @@ def _photo(path: Path) -> bytes:
 
 def _file(home: Path, name: str) -> Path:
     return home / "datasets" / "imports" / f"{name}.json"
+
+
+def _sweep(home: Path, gone: Source) -> None:
+    """Delete the photos that only this import showed."""
+    kept = {made.photo for source in read(home) for made in source.examples}
+    for name in {made.photo for made in gone.examples if made.photo} - kept:
+        # One that a correction shows, too, is made anew from the media folder.
+        for file in pictures.files(pictures.store(home), name):
+            file.unlink(missing_ok=True)
 
 
 def _dump(source: Source) -> str:

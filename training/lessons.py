@@ -57,16 +57,14 @@ def of_correction(
     if text:
         if asked.job.kind is JobKind.CRITIQUE:
             text = _with_header(asked, text, dish)
-        hint = None
-        if dish and _hint(asked.job) is not None:
-            hint = Hint(candidates=(_candidate(dish),))
+        hint = _hint_at(dish) if dish and _hint(asked.job) is not None else None
         made.append(
             _example(
                 asked,
                 source="corrections",
                 origin=f"{number}-answer",
                 turns=(*asked.history, Turn(question=_prompt(asked, hint), answer=text)),
-                dish=dish or None,
+                dish=None if prompts.is_no_dish(dish) else dish or None,
                 rank=examples.CORRECTED,
                 rejected=asked.job.answer,
             )
@@ -94,10 +92,13 @@ def of_vote(asked: Asked) -> Example:
 
 def _naming(asked: Asked, number: int, dish: str, lang: Lang) -> Example:
     found = asked.job.critique or {}
-    named = Candidate(name_zh=found.get("dish_zh"), name_en=found.get("dish_en")).name(lang)
-    ours = named or (prompts.NO_DISH_NAME[lang] if asked.job.answer else None)
-    wrong = ours if ours and examples.dish_key(ours) != examples.dish_key(dish) else None
-    turn = Turn(question=prompts.naming(lang), answer=_candidate(dish).name(lang))
+    nothing = prompts.NO_DISH_NAME[lang]
+    ours = Candidate(name_zh=found.get("dish_zh"), name_en=found.get("dish_en")).name(lang)
+    if not ours and (asked.job.answer or "").startswith(tuple(critique.NO_DISH.values())):
+        ours = nothing
+    right = nothing if prompts.is_no_dish(dish) else _candidate(dish).name(lang)
+    wrong = ours if ours and examples.dish_key(ours) != examples.dish_key(right) else None
+    turn = Turn(question=prompts.naming(lang), answer=right)
     return _example(
         asked,
         source="corrections",
@@ -105,7 +106,7 @@ def _naming(asked: Asked, number: int, dish: str, lang: Lang) -> Example:
         kind="naming",
         lang=lang,
         turns=(turn,),
-        dish=dish,
+        dish=None if right == nothing else dish,
         rank=examples.CORRECTED,
         rejected=wrong,
     )
@@ -121,7 +122,7 @@ def _example(asked: Asked, **values: Any) -> Example:
 
 def _languages(lang: Lang, dish: str) -> list[Lang]:
     """Both where we know the dish; else the one it was asked in and the one it is named in."""
-    if dishes.find(dish):
+    if dishes.find(dish) or prompts.is_no_dish(dish):
         return ["zh", "en"]
     return list(dict.fromkeys((lang, cast(Lang, examples.language(dish)))))
 
@@ -143,10 +144,19 @@ def _with_header(asked: Asked, text: str, dish: str) -> str:
     """People write the body; a critique also has a first line."""
     if not dish or text.lstrip().startswith("**") or critique.parse(text).body != text.strip():
         return text
+    if prompts.is_no_dish(dish):
+        return critique.render(asked.lang, (), text, cuisine=None, score=None)
     known, found = dishes.find(dish), asked.job.critique or {}
     cuisine = known.text("cuisine", asked.lang) if known else None
     named = [_candidate(dish)]
     return critique.render(asked.lang, named, text, cuisine=cuisine, score=found.get("score"))
+
+
+def _hint_at(dish: str) -> Hint:
+    """What the naming pass will find once it has learnt this."""
+    if prompts.is_no_dish(dish):
+        return Hint(no_dish=True)
+    return Hint(candidates=(_candidate(dish),))
 
 
 def _hint(job: Job) -> Hint | None:
