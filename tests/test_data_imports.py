@@ -243,6 +243,16 @@ def test_an_import_of_the_same_name_replaces_and_another_stays(tmp_path: Path) -
         imports.drop(home, "../oogiri")
 
 
+def test_a_damaged_import_is_named_and_can_be_imported_again(tmp_path: Path) -> None:
+    """As the message says."""
+    home, root = tmp_path / "home", datakit.foodieqa(tmp_path / "foodieqa")
+    keep(home, foreign.foodieqa(root))
+    (home / "datasets" / "imports" / "foodieqa.json").write_text("{")
+    with pytest.raises(DatasetError, match="import that dataset again"):
+        imports.read(home)
+    keep(home, foreign.foodieqa(root))
+
+
 @pytest.mark.parametrize("name", ["", "../x", "A", "corrections", "x" * 41])
 def test_an_import_cannot_take_any_name(tmp_path: Path, folder: Path, name: str) -> None:
     """It is a file's name, and the beginning of ids."""

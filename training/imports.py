@@ -105,10 +105,9 @@ def keep(
     )
     path = _file(home, given.name)
     pictures.private(path.parent)
-    before = _load(path) if path.exists() else None
+    before = _known(path)
     pictures.put(path, _dump(source).encode())
-    if before is not None:
-        _sweep(home, before)
+    _sweep(home, before)
     return source
 
 
@@ -130,7 +129,7 @@ def drop(home: Path, name: str) -> None:
     if not _NAME.fullmatch(name) or not (path := _file(home, name)).exists():
         known = ", ".join(source.name for source in read(home)) or "none"
         raise DatasetError(f"no import is called {name!r}; there are: {known}")
-    gone = _load(path)
+    gone = _known(path)
     path.unlink()
     _sweep(home, gone)
 
@@ -207,10 +206,20 @@ def _file(home: Path, name: str) -> Path:
     return home / "datasets" / "imports" / f"{name}.json"
 
 
-def _sweep(home: Path, gone: Source) -> None:
-    """Delete the photos that only this import showed."""
+def _known(path: Path) -> set[str]:
+    """The photos of an import; none where there is no import, or a damaged one."""
+    try:
+        return {made.photo for made in _load(path).examples if made.photo}
+    except DatasetError:
+        return set()
+
+
+def _sweep(home: Path, gone: set[str]) -> None:
+    """Delete those of the photos that no import shows."""
+    if not gone:
+        return
     kept = {made.photo for source in read(home) for made in source.examples}
-    for name in {made.photo for made in gone.examples if made.photo} - kept:
+    for name in gone - kept:
         # One that a correction shows, too, is made anew from the media folder.
         for file in pictures.files(pictures.store(home), name):
             file.unlink(missing_ok=True)
