@@ -1,4 +1,4 @@
-"""Greedy answers of the CPU engine beside PyTorch's, token by token, on the same photos.
+"""Greedy answers of the CPU engine beside PyTorch's, letter by letter, on the same photos.
 
     python -m benchmarks.parity INDEX --python training/xtuner/.venv/bin/python [--photos 50]
 
@@ -12,16 +12,18 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine import Message, critic, datasets, decoder, nano, openvino, tiling
+from engine import Generation, Message, critic, datasets, nano, openvino, tiling
 from foodcritic import photos, prompts
 from foodcritic.dishes import Lang
 
 TOKENS = 200
+GREEDY = Generation(greedy=True, max_new_tokens=TOKENS)
 #: Run by the other Python: argv is the checkpoint, what was asked, where the answers go.
 PYTORCH = """
 import sys, numpy, torch
@@ -61,7 +63,6 @@ def main() -> int:
             "ends": np.array(ends),
         }
         ours = []
-        session = engine._sessions.get()
         for i, row in enumerate(rows):
             data = row.read()
             lang: Lang = "en" if i % 2 else "zh"
@@ -77,9 +78,7 @@ def main() -> int:
             asked[f"ids{i}"] = np.array(ids)
             cut = tiling.tiles(photos.decode(data), 1, engine._shape.size)
             asked[f"pixels{i}"] = tiling.normalised(cut)
-            ours += decoder.lines(
-                session, engine.prompts([messages]), engine._words, ends.__contains__, most=TOKENS
-            )
+            ours.append("".join(engine.answer(messages, GREEDY, threading.Event())))
         np.savez(here / "asked.npz", **asked)
         files = [str(given.model), str(here / "asked.npz"), str(here / "answers.npz")]
         subprocess.run([given.python, "-c", PYTORCH, *files], check=True)
@@ -87,7 +86,7 @@ def main() -> int:
         same, tokens = 0, 0
         for i, mine in enumerate(ours):
             other = [int(t) for t in theirs[f"answer{i}"] if int(t) not in ends]
-            same += mine == other
+            same += mine == engine._tokenizer.decode(other)
             tokens += len(other)
     found = {"photos": len(rows), "equal": same, "tokens": tokens}
     sys.stdout.write(json.dumps(found) + "\n")

@@ -1,7 +1,7 @@
 """The language model, one step at a time: prompts in, logits out, keys and values kept between.
 
 A `Session` is one OpenVINO request with a state of its own, so that several answers run at once;
-`likeliest` and `lines` run many prompts in one session, padded on the left.
+`likeliest` runs many prompts in one session, padded on the left.
 """
 
 from collections.abc import Callable, Sequence
@@ -161,34 +161,6 @@ def likeliest(
     return [
         [(beam.ids[:-1], float(np.exp(beam.score))) for beam in beams[:count]] for beams in ended
     ]
-
-
-def lines(
-    session: Session,
-    prompts: Sequence[NDArray[np.float32]],
-    embed: Callable[[Sequence[int]], NDArray[np.float32]],
-    stop: Callable[[int], bool],
-    *,
-    most: int,
-) -> list[list[int]]:
-    """For each prompt, the greedy answer's ids up to, without, the first for which `stop`."""
-    logits = session.start(*padded(prompts))
-    answers: list[list[int]] = [[] for _ in prompts]
-    running = list(range(len(prompts)))
-    for _ in range(most):
-        chosen = logits.argmax(-1)
-        kept = list[int]()
-        for row, i in enumerate(running):
-            if not stop(int(chosen[row])):
-                answers[i].append(int(chosen[row]))
-                kept.append(row)
-        if not kept:
-            break
-        running = [running[row] for row in kept]
-        tokens = [answers[i][-1] for i in running]
-        logits = session.step(embed(tokens)[:, None], np.array(kept, np.int32))
-    session.forget()
-    return answers
 
 
 def padded(

@@ -167,12 +167,9 @@ def _name_together(engine: OpenVINO, photos: Sequence[Labelled], lang: Lang) -> 
     data = [photo.read() for photo in photos]
     asked = [[Message(role="user", text=prompts.naming(lang), images=(d,))] for d in data]
     hints = [critic.judge(named, engine.unsure_below) for named in engine.name(asked)]
-    asked = [
-        [Message(role="user", text=prompts.critique(lang, hint), images=(d,))]
-        for d, hint in zip(data, hints, strict=True)
-    ]
-    lines = engine.first_lines(asked, HEADER)
-    return [critique.parse(line, h.candidates) for line, h in zip(lines, hints, strict=True)]
+    # The first line of an answer is settled here: `critic.opening` is how each would begin.
+    request = Request(lang=lang)
+    return [critique.parse(critic.opening(request, hint), hint.candidates) for hint in hints]
 
 
 async def _at_once(one: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

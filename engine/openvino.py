@@ -198,16 +198,6 @@ class OpenVINO:
             self._sessions.put(session)
         return [_merged((self._tokenizer.decode(ids), p) for ids, p in names) for names in found]
 
-    def first_lines(self, asked: Sequence[Sequence[Message]], most: int = 96) -> list[str]:
-        """The first line of the greedy answer to each of many prompts, in the calling thread."""
-        prompts = self.prompts(asked)
-        session = self._sessions.get()
-        try:
-            found = decoder.lines(session, prompts, self._words, self._ends_line, most=most)
-        finally:
-            self._sessions.put(session)
-        return [self._tokenizer.decode(ids).strip() for ids in found]
-
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """The messages as the language model reads them: (length, hidden)."""
         return self.prompts([messages])[0]
@@ -252,9 +242,6 @@ class OpenVINO:
                 raise ModelError(f"{self.model}: its tokenizer does not keep {text.CONTEXT} whole")
             vectors[places] = np.concatenate(shown)
         return vectors
-
-    def _ends_line(self, token: int) -> bool:
-        return token in self._shape.ends or "\n" in self._tokenizer.decode([token])
 
     def _run(self, call: Callable[[], T]) -> Future[T]:
         if self._closed.is_set():

@@ -233,18 +233,6 @@ async def test_candidates_are_the_likeliest_answers(own: OpenVINO) -> None:
     own._sessions.put(session)
 
 
-async def test_first_lines_are_those_of_the_greedy_answers(shared: OpenVINO) -> None:
-    """Many prompts of different lengths together, padded, as one by one."""
-    questions = [asked("Say it" + "!" * i, photo(i)) for i in range(6)]
-    together = shared.first_lines(questions, most=30)
-    how = Generation(greedy=True, max_new_tokens=30)
-    alone = [(await said(shared, q, how)).partition("\n")[0].strip() for q in questions]
-    for a, b in zip(together, alone, strict=True):
-        # A token that ends the line is left out whole, with what it holds before the newline.
-        assert b.replace("�", "").startswith(a.replace("�", ""))
-    assert any(together)
-
-
 async def test_embeddings_are_of_unit_length_and_tell_photos_apart(shared: OpenVINO) -> None:
     """For finding photos that look alike."""
     one, same, other = [await shared.embed(photo(seed)) for seed in (1, 1, 2)]
