@@ -36,7 +36,7 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 	$(PY) -m foodcritic demo
 
 test: dev ## every test that needs no GPU and no training environment
-	$(PY) -m pytest -q tests
+	$(PY) -m pytest -q -n 2 --dist worksteal tests
 
 XT := training/xtuner
 $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)

@@ -100,7 +100,8 @@ async def test_only_the_routes_the_page_needs_exist(db: Database) -> None:
 
 async def test_a_browser_cannot_name_a_file_it_did_not_upload(db: Database) -> None:
     """The box's files must lie in the upload folder, whatever a forged request says."""
-    secret = db.settings.home / "foodcritic.db"
+    secret = db.settings.home / "secret.txt"
+    secret.write_text("not for browsers", encoding="utf-8")
     async with serving(db) as url, client(url) as http:
         user = await visit(http)
         config = (await http.get("/en/config")).json()
