@@ -104,7 +104,8 @@ async def tab(
     page = await context.new_page()
     page.on("request", seen.request)
     page.on("console", seen.console)
-    await page.goto(url)
+    async with page.expect_request("**/queue/join*"):  # its first event: clicks are heard now
+        await page.goto(url)
     await page.wait_for_selector("#fc-box textarea")
     yield page
     await context.close()
