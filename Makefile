@@ -36,7 +36,8 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 	$(PY) -m foodcritic demo
 
 test: dev ## every test that needs no GPU and no training environment
-	$(PY) -m pytest -q -n 2 --dist worksteal tests
+	$(PY) -m pytest -q -n 2 --dist worksteal tests --ignore tests/test_web_browser.py
+	$(PY) -m pytest -q tests/test_web_browser.py # alone: a browser and its clock share no core
 
 XT := training/xtuner
 $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)
