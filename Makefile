@@ -48,8 +48,7 @@ $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)
 train-env: $(XT)/.venv/.installed ## XTuner's own environment, in training/xtuner/.venv (6 GB)
 
 test-training: dev train-env ## the learning loop, in training's own environment
-	$(XT)/.venv/bin/python -m pytest -q -c $(XT)/pyproject.toml $(XT)/tests
-	if compgen -G 'training/tests/test_*.py' >/dev/null; then $(PY) -m pytest -q training/tests; fi
+	$(XT)/.venv/bin/python -m pytest -q -c $(XT)/pyproject.toml --rootdir . $(XT)/tests training/tests
 
 soak: dev ## the long kill and load tests
 	$(PY) -m pytest -q tests/soak --soak
