@@ -189,7 +189,8 @@ async def test_closing_the_stream_stops_the_model(own: OpenVINO) -> None:
 
 async def test_a_cancelled_task_stops_the_model(own: OpenVINO) -> None:
     """As a worker's stop does it."""
-    task = asyncio.create_task(said(own, asked("?", photo()), Generation(max_new_tokens=1500)))
+    endless = Generation(greedy=True, max_new_tokens=1500)
+    task = asyncio.create_task(said(own, asked("?", photo()), endless))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
