@@ -7,7 +7,10 @@
     ├── QueueFull          no room for another job; ``seconds`` says when to try again
     ├── JobNotFound        no such job
     ├── JobCancelled       the job was cancelled while its worker was at it: stop generating
-    ├── LeaseLost          the caller no longer owns the job (or its delivery): drop the work
+    ├── LeaseLost          the caller no longer owns the job, delivery or run: drop the work
+    ├── RunBusy            another training run waits or is being done
+    ├── RunNotFound        no such training run
+    ├── RunCancelled       the training run was cancelled: stop training
     ├── EngineError        the engine could not answer
     └── ModelError         a model folder is missing, incomplete or refused
 
@@ -74,7 +77,27 @@ class JobCancelled(FoodcriticError):
 
 
 class LeaseLost(FoodcriticError):
-    """The caller no longer owns the job or its delivery: drop the work, someone else has it."""
+    """The caller no longer owns the job, delivery or run: drop the work, someone else has it."""
+
+
+class RunBusy(FoodcriticError):
+    """Another training run waits or is being done."""
+
+    def __init__(self, run_id: int | None, stage: str) -> None:
+        name = "another run" if run_id is None else f"run {run_id}"
+        super().__init__(f"{name} is not finished ({stage}): wait for it, or cancel it")
+        #: of the run in the way; None: it came in the same moment
+        self.run_id = run_id
+        #: what that one is at
+        self.stage = stage
+
+
+class RunNotFound(FoodcriticError):
+    """No such training run."""
+
+
+class RunCancelled(FoodcriticError):
+    """The training run was cancelled while its trainer was at it: stop, promote nothing."""
 
 
 class EngineError(FoodcriticError):

@@ -3,7 +3,7 @@
     users ─┬─ dialogues ── jobs ── job_photos ── photos
     chats ─┘                 ├── feedback      (rating, one per person and answer)
                              └── corrections   (a better dish or text, reviewed)
-    updates (inbox)   model_versions ── runs   audit   switches
+    updates (inbox)   model_versions ── runs ── run_steps   audit   switches
 
 People and chats are keyed by the channel they come from and their number there
 (``("telegram", 42)``); web and shell sessions draw a random 52-bit number. Enumerations are stored
@@ -304,15 +304,32 @@ class Run(Base):
     """One training."""
 
     __tablename__ = "runs"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        # At most one waits and one is done, whoever asks at whatever moment.
+        _when("ux_runs_unfinished", "status", where="status IN ('todo', 'doing')", unique=True),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = _key()
     recipe: Mapped[str]
+    #: who asked for it: "telegram:42", "shell", "schedule"
+    actor: Mapped[str] = mapped_column(default="shell")
     #: content hash of the dataset snapshot
     dataset: Mapped[str | None] = mapped_column(sa.String(64))
     #: model version or path trained from
     base: Mapped[str | None]
     status: Mapped[RunStatus] = mapped_column(default=RunStatus.TODO)
+    #: what it is at, see `foodcritic.runs`
+    stage: Mapped[str] = mapped_column(sa.String(16), default="waiting")
+    #: how often it was claimed
+    attempts: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    #: proves which claim is the current one (fencing)
+    token: Mapped[str | None] = mapped_column(sa.String(32))
+    #: until when the trainer owns it
+    lease: Mapped[datetime | None]
+    #: an administrator asked to stop while it was being done
+    cancelling: Mapped[bool] = mapped_column(default=False)
     config: Mapped[dict[str, Any]] = mapped_column(default=dict)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     #: path of its folder, relative to the home folder
@@ -321,6 +338,20 @@ class Run(Base):
     created: Mapped[datetime]
     started: Mapped[datetime | None]
     finished: Mapped[datetime | None]
+
+
+class RunStep(Base):
+    """What a run measured at one of its iterations."""
+
+    __tablename__ = "run_steps"
+
+    run_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    loss: Mapped[float]
+    #: learning rate, samples a second, memory, as the trainer reports them
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class ModelVersion(Base):
@@ -336,9 +367,11 @@ class ModelVersion(Base):
     name: Mapped[str] = mapped_column(unique=True)
     #: what it answers: critic or meme
     role: Mapped[str] = mapped_column(sa.String(16), default="critic")
-    #: folder, or hub name
+    #: folder, relative to the home folder where it lies in there
     path: Mapped[str]
-    #: content hash of the weights
+    #: what its line began with, as configured then: "nano", a folder, or a hub name
+    base: Mapped[str | None]
+    #: content hash of the folder
     sha256: Mapped[str | None] = mapped_column(sa.String(64))
     status: Mapped[ModelStatus] = mapped_column(default=ModelStatus.CANDIDATE)
     run_id: Mapped[int | None] = mapped_column(sa.ForeignKey("runs.id", ondelete="SET NULL"))
