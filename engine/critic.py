@@ -30,12 +30,14 @@ NEXT_PHOTO = "\n\n📷 {number}/{count}\n\n"
 #: Tokens that a chat template and a picture's marks put around a prompt, generously.
 AROUND = 64
 
+Kind = Literal["critique", "question", "choice", "meme"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What somebody asks."""
 
-    kind: Literal["critique", "question", "choice", "meme"] = "critique"
+    kind: Kind = "critique"
     lang: Lang = "en"
     question: str = ""
     photos: tuple[Picture, ...] = ()

@@ -104,13 +104,14 @@ async def work(db: Database, engine: Engine, settings: Settings, job: Job) -> No
 
 async def request(db: Database, job: Job) -> Request:
     """What the job asks, with its dialogue's photos and history."""
+    assert job.kind is not JobKind.CARD, "a card is made of an answer, never asked for"
     photos, history = job.photos, await dialogue.history(db, job)
     if not photos and job.dialogue_id is not None:
         photos = await dialogue.last_photos(db, job.dialogue_id)
     elif photos:
         history = ()  # a photo starts over
     return Request(
-        kind=job.kind.value,
+        kind=cast(critic.Kind, job.kind.value),
         lang=cast(Lang, job.lang if job.lang in get_args(Lang) else "en"),
         question=job.question,
         photos=tuple(photo.path for photo in photos),

@@ -32,6 +32,8 @@ class JobKind(StrEnum):
     QUESTION = "question"
     CHOICE = "choice"
     MEME = "meme"
+    #: no question to the model: a picture of an answer that is there
+    CARD = "card"
 
 
 class ReviewStatus(StrEnum):

@@ -187,7 +187,9 @@ async def enqueue(db: Database, new: NewJob) -> Job:
             seconds = await _seconds(session, min(census.total, census.own))
             raise QueueFull("user", settings.queue_per_user, seconds)
         if census.total >= settings.queue_total:
-            raise QueueFull("total", settings.queue_total, await _seconds(session, 1))
+            # A place is free sooner; only when all of these are done does everybody find one.
+            wait = await _seconds(session, census.total)
+            raise QueueFull("total", settings.queue_total, wait)
         now = db.now()
         row = (
             await session.execute(

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     user_jobs_per_minute: int = Field(default=10, ge=1)
     user_jobs_per_day: int = Field(default=200, ge=1)
     chat_jobs_per_minute: int = Field(default=30, ge=1)
+    chat_jobs_per_day: int = Field(default=2000, ge=1)
     #: photos and transcripts older than this are swept nightly; 0 keeps them
     retention_days: int = Field(default=0, ge=0)
     #: key of the hashes that stand for forgotten or banned people; default: made once in `home`

@@ -177,7 +177,7 @@ def _prompt(asked: Asked, hint: Hint | None) -> str:
     job, params = asked.job, asked.job.params
     tone, style = params.get("tone"), params.get("style")
     request = Request(
-        kind=job.kind.value,
+        kind=cast(critic.Kind, job.kind.value),
         lang=asked.lang,
         question=job.question,
         options=tuple(map(str, params.get("options", ()))),
