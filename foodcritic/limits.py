@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import queue, tables
+from foodcritic import house, queue, tables
 from foodcritic.columns import JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import FoodcriticError
@@ -29,8 +29,6 @@ Scope = Literal["cooldown", "user_minute", "user_day", "chat_minute", "chat_day"
 
 MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)
-#: Longest cooldown a chat's administrators may set.
-LONGEST_COOLDOWN: Final = 3600
 
 J = tables.Job
 
@@ -95,7 +93,7 @@ async def check(db: Database, new: NewJob) -> Refusal | None:
             ("chat_minute", settings.chat_jobs_per_minute, MINUTE, here),
             ("chat_day", settings.chat_jobs_per_day, DAY, (*here, forgiving)),
         ]
-        if (pause := cooldown(chat)) > 0:
+        if (pause := house.read(chat).cooldown) > 0:
             both = (*mine, J.chat_id == new.chat_id)
             rules.append(("cooldown", 1, timedelta(seconds=pause), both))
         refusals = []
@@ -107,12 +105,6 @@ async def check(db: Database, new: NewJob) -> Refusal | None:
                 limit = pause if scope == "cooldown" else most
                 refusals.append(Refusal(scope=scope, limit=limit, until=until))
     return max(refusals, key=lambda refusal: refusal.until or db.now(), default=None)
-
-
-def cooldown(chat_settings: dict[str, Any] | None) -> int:
-    """Seconds between two questions of one person in a chat, as its administrators set it."""
-    value = (chat_settings or {}).get("cooldown", 0)
-    return min(value, LONGEST_COOLDOWN) if isinstance(value, int) and value > 0 else 0
 
 
 def allowed(settings: Settings, user_id: int | None, chat_id: int | None) -> bool:

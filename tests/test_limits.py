@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from foodcritic import limits, people, queue
+from foodcritic import house, limits, people, queue
 from foodcritic.columns import JobKind
 from foodcritic.db import Database
 from foodcritic.limits import LimitReached
@@ -88,7 +88,7 @@ async def test_a_chat_has_limits_that_its_people_share(
 
 
 async def test_a_groups_cooldown_keeps_ones_questions_apart(db: Database, clock: Clock) -> None:
-    await people.set_chat(db, "telegram", -5, settings={"cooldown": 30})
+    await house.change(db, "telegram", -5, cooldown=30)
     await asks(db, "a", 1, chat_id=-5)
     await asks(db, "b", 2, chat_id=-5)
     await asks(db, "c", 1)
@@ -105,9 +105,19 @@ async def test_pictures_of_answers_cost_nothing(other: Other) -> None:
     await asks(db, "a")
 
 
-@pytest.mark.parametrize("value", [-1, "60", None, 10**9, True])
-def test_a_cooldown_that_nobody_set_through_us_does_no_harm(value: object) -> None:
-    assert 0 <= limits.cooldown({"cooldown": value}) <= limits.LONGEST_COOLDOWN
+async def test_rules_are_changed_one_by_one(db: Database) -> None:
+    assert await house.rules(db, "telegram", -5) == house.Rules()
+    await house.change(db, "telegram", -5, memes=False)
+    changed = await house.change(db, "telegram", -5, tone="savage", language="zh")
+    assert changed == await house.rules(db, "telegram", -5)
+    assert changed == house.Rules(memes=False, tone="savage", language="zh")
+
+
+@pytest.mark.parametrize(
+    "stored", [{"cooldown": -1}, {"cooldown": 10**9}, {"tone": "rude"}, {"language": 5}, None]
+)
+def test_rules_that_nobody_set_through_us_do_no_harm(stored: dict[str, object] | None) -> None:
+    assert house.read(stored) == house.Rules()
 
 
 def test_an_allow_list_lets_in_whom_it_names_and_the_admins(settings: Settings) -> None:
