@@ -321,6 +321,9 @@ class Courier:
 def outcome(job: Job, lang: Lang) -> str:
     """What a finished job says to its person."""
     if job.status is JobStatus.SUCCEEDED and job.answer and job.answer.strip():
+        if job.params.get("partial"):
+            note = texts.text(lang, "album-partial")
+            return f"{job.answer}\n\n{note}"
         return job.answer
     if job.status is JobStatus.CANCELLED:
         so_far = (job.draft or "").strip()

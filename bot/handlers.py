@@ -20,11 +20,11 @@ from telegram.ext import (
     filters,
 )
 
-from bot import fetch, keyboards, questions, texts
+from bot import fetch, keyboards, questions, texts, waits
 from bot.albums import Album
 from bot.courier import CHANNEL
 from bot.desk import Desk, is_group, language, place_of, say
-from foodcritic import dialogue, people, queue
+from foodcritic import dialogue, limits, people, queue
 from foodcritic.errors import JobNotFound, QueueFull
 from foodcritic.jobs import Job, NewJob
 
@@ -95,7 +95,7 @@ async def reply(desk: Desk, update: Update, name: str, **values: str | int) -> N
     """Answer with one of our texts, in the person's language."""
     message = update.effective_message
     assert message is not None
-    lang = await language(desk, update.effective_user)
+    lang = await language(desk, update.effective_user, message.chat)
     await say(desk, message, texts.text(lang, name, **values), reply=is_group(message.chat))
 
 
@@ -210,10 +210,13 @@ async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
     if known is not None and known.is_finished:
         await notice(query, texts.text(lang, "tap-stale"))
         return
+    if known is None and (refusal := await limits.check(desk.db, new)) is not None:
+        await notice(query, waits.part(lang, refusal, desk.db.now()).text)
+        return
     try:
         await queue.enqueue(desk.db, new)
     except QueueFull as error:
-        await notice(query, questions.full(lang, error))
+        await notice(query, waits.full(lang, error))
         return
     await notice(query, texts.text(lang, "trying-again"))
 

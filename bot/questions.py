@@ -1,18 +1,18 @@
 """From messages to jobs: a photo begins a dialogue, text goes on with it, an edit replaces."""
 
 import asyncio
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from telegram import Message, MessageEntity, User
 
-from bot import fetch, texts
+from bot import answers, fetch, texts, waits
 from bot.courier import CHANNEL
 from bot.desk import Desk, is_group, language, place_of, say, thread_of
 from bot.texts import Lang
-from foodcritic import dialogue, queue, tables
+from foodcritic import dialogue, house, queue, tables
 from foodcritic.columns import JobKind
 from foodcritic.errors import PhotoError, QueueFull
 from foodcritic.jobs import Job, NewJob
@@ -31,10 +31,10 @@ def key_of(message: Message) -> str:
 
 def is_for_us(message: Message, me: User) -> bool:
     """In a group: does it mention us or reply to us? In private everything is for us."""
-    if not is_group(message.chat):
-        return True
     if message.from_user is None or message.from_user.is_bot:
         return False
+    if not is_group(message.chat):
+        return True
     answered = message.reply_to_message
     if answered is not None and answered.from_user is not None and answered.from_user.id == me.id:
         return True
@@ -65,26 +65,60 @@ async def ask(desk: Desk, messages: Sequence[Message]) -> None:
     if user is None or await queue.find(desk.db, key_of(first)) is not None:
         return
     question = next(filter(None, (question_of(m, desk.bot.bot) for m in messages)), "")
-    await _ask_about(desk, first, user, [m for m in messages if fetch.has_picture(m)], question)
+    shown = [m for m in messages if fetch.has_picture(m)]
+    # An album has two photos at least: privacy mode hides those without our name.
+    partial = is_group(first.chat) and first.media_group_id is not None and len(messages) == 1
+    await _ask_about(desk, first, user, shown, question, {"partial": True} if partial else {})
 
 
 async def follow_up(desk: Desk, message: Message) -> None:
-    """A text: about the photo it replies to, else about the dialogue's last photo."""
+    """A text: about the photo or answer it replies to, else about the dialogue's last photo."""
     user = message.from_user
     if user is None or await queue.find(desk.db, key_of(message)) is not None:
         return
     question = question_of(message, desk.bot.bot)
     replied = message.reply_to_message
-    if replied is not None and fetch.has_picture(replied):
+    if replied is not None and fetch.has_picture(replied) and not _ours(replied, desk):
         await _ask_about(desk, message, user, [replied], question)
         return
-    lang = await language(desk, user)
-    dialogue_id = await dialogue.current(desk.db, place_of(message, user))
-    if not await dialogue.last_photos(desk.db, dialogue_id):
-        await say(desk, message, texts.text(lang, "photo-first"))
+    lang = await language(desk, user, message.chat)
+    place = place_of(message, user)
+    dialogue_id = await dialogue.current(desk.db, place)
+    photos: tuple[Photo, ...] = ()
+    if replied is not None and _ours(replied, desk):
+        photos = await _others(desk, replied, dialogue_id)
+    if not photos and not await dialogue.last_photos(desk.db, dialogue_id):
+        await say(desk, message, no_photo(desk, message, lang))
         return
-    if question:
-        await _enqueue(desk, message, user, lang, question, (), dialogue_id)
+    if not question or await waits.refused(desk, message, user, key_of(message)):
+        return
+    if photos:
+        dialogue_id = await dialogue.start(desk.db, place)
+    await _enqueue(desk, message, user, lang, question, photos, dialogue_id)
+
+
+def _ours(message: Message, desk: Desk) -> bool:
+    return message.from_user is not None and message.from_user.id == desk.bot.id
+
+
+async def _others(desk: Desk, answer: Message, dialogue_id: int) -> tuple[Photo, ...]:
+    """The photos of an answer that is not of this dialogue: somebody else's, or an earlier one."""
+    job = await answers.of_message(desk.db, answer.chat.id, answer.message_id)
+    if job is None or job.dialogue_id == dialogue_id:
+        return ()
+    if job.photos or job.dialogue_id is None:
+        return job.photos
+    return await dialogue.last_photos(desk.db, job.dialogue_id)
+
+
+def no_photo(desk: Desk, message: Message, lang: Lang) -> str:
+    """What to do for want of a photo; in a group also why we may not have seen it."""
+    if not is_group(message.chat):
+        return texts.text(lang, "photo-first")
+    name = str(desk.bot.bot.username)
+    told = texts.text(lang, "photo-first-group", name=name)
+    hidden = not desk.bot.bot.can_read_all_group_messages
+    return f"{told} {texts.text(lang, 'photo-unseen')}" if hidden else told
 
 
 async def replace(desk: Desk, message: Message) -> None:
@@ -98,10 +132,11 @@ async def replace(desk: Desk, message: Message) -> None:
     replayed = bool(old.delivery.get("superseded"))
     if question == old.question or old.key == key or not (old.is_active or replayed):
         return
+    if await waits.refused(desk, message, user, key):
+        return
+    lang = await language(desk, user, message.chat)
     await desk.courier.supersede(old)
-    await _enqueue(
-        desk, message, user, await language(desk, user), question, old.photos, old.dialogue_id, key
-    )
+    await _enqueue(desk, message, user, lang, question, old.photos, old.dialogue_id, key=key)
 
 
 async def latest(desk: Desk, message: Message) -> Job | None:
@@ -119,21 +154,36 @@ async def latest(desk: Desk, message: Message) -> Job | None:
 
 
 async def _ask_about(
-    desk: Desk, message: Message, user: User, shown: Sequence[Message], question: str
+    desk: Desk,
+    message: Message,
+    user: User,
+    shown: Sequence[Message],
+    question: str,
+    params: Mapping[str, Any] | None = None,
 ) -> None:
-    lang = await language(desk, user)
+    if await waits.refused(desk, message, user, key_of(message)):
+        return
+    lang = await language(desk, user, message.chat)
+    found = await fetched(desk, message, shown, lang)
+    if not found:
+        return
+    dialogue_id = await dialogue.start(desk.db, place_of(message, user))
+    await _enqueue(desk, message, user, lang, question, found, dialogue_id, params)
+
+
+async def fetched(
+    desk: Desk, message: Message, shown: Sequence[Message], lang: Lang
+) -> tuple[Photo, ...]:
+    """The pictures of messages; () when one is refused or lost, which `message` is told."""
     try:
-        found = await asyncio.gather(*(fetch.fetch(desk.db, desk.bot, m) for m in shown))
+        return tuple(await asyncio.gather(*(fetch.fetch(desk.db, desk.bot, m) for m in shown)))
     except PhotoError as error:
         log.info("photo_refused", code=error.code)
         await say(desk, message, texts.text(lang, f"photo-{error.code.replace('_', '-')}"))
-        return
     except fetch.PhotoLost as error:
         log.warning("photo_lost", reason=str(error))
         await say(desk, message, texts.text(lang, "photo-lost"))
-        return
-    dialogue_id = await dialogue.start(desk.db, place_of(message, user))
-    await _enqueue(desk, message, user, lang, question, tuple(found), dialogue_id)
+    return ()
 
 
 async def _enqueue(
@@ -144,12 +194,14 @@ async def _enqueue(
     question: str,
     photos: tuple[Photo, ...],
     dialogue_id: int | None,
+    params: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> None:
     if len(question) > LONGEST:
         too_long = texts.text(lang, "question-too-long", length=len(question), limit=LONGEST)
         await say(desk, message, too_long)
         return
+    here = await house.rules(desk.db, CHANNEL, message.chat.id)
     new = NewJob(
         key=key or key_of(message),
         channel=CHANNEL,
@@ -162,18 +214,11 @@ async def _enqueue(
         kind=JobKind.QUESTION if question else JobKind.CRITIQUE,
         question=question,
         photos=photos,
+        params={**({} if here.tone == "frank" else {"tone": here.tone}), **(params or {})},
     )
     try:
         job = await queue.enqueue(desk.db, new)
     except QueueFull as error:
-        await say(desk, message, full(lang, error))
+        await say(desk, message, waits.full(lang, error))
         return
     log.info("asked", job=job.id, kind=str(job.kind), photos=len(photos), lang=lang)
-
-
-def full(lang: Lang, error: QueueFull) -> str:
-    """Why there is no room, and until about when."""
-    if error.scope == "user":
-        seconds = max(1, math.ceil(error.seconds))
-        return texts.text(lang, "queue-full-user", limit=error.limit, seconds=seconds)
-    return texts.text(lang, "queue-full-total", minutes=max(1, math.ceil(error.seconds / 60)))

@@ -12,6 +12,7 @@ from bot.markup import units
 LIMITS = {"profile-short": 120, "profile-description": 512}
 VALUES: dict[str, str | int] = {
     "ahead": 3, "seconds": 12, "minutes": 2, "limit": 5, "length": 5000, "name": "bot",
+    "time": "12:30:00 UTC", "title": "Gourmets",
 }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_chinese_is_chinese_and_english_is_english() -> None:
 def test_every_message_is_used() -> None:
     code = "".join(p.read_text("utf-8") for p in texts.FOLDER.parent.glob("*.py"))
     english = (texts.FOLDER / "en.ftl").read_text("utf-8")
-    families = ("photo-", "unsupported-", "command-", "queue-full-")
+    families = ("photo-", "unsupported-", "command-", "limit-")
     for name in messages("en"):
         assert f'"{name}"' in code or "{ " + name in english or name.startswith(families), name
 

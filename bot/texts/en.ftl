@@ -86,3 +86,32 @@ tap-not-yours = Only the person who asked can do that.
 group-hello =
     Hello! Reply to a photo with @{ $name }, or send a photo with @{ $name } in its caption, and I say what I think of the dish.
     In this group I see only messages that mention me or answer mine.
+
+photo-first-group = I know no photo of yours. Reply to a photo with @{ $name } and your question.
+photo-unseen = (With privacy mode on, Telegram hides from me what was posted without my name.)
+album-partial = (Of this album Telegram showed me only the photo with the caption. For another one, reply to it with my name.)
+
+## Limits
+
+limit-none = You cannot ask me any more: the operator of this bot has set your quota to 0.
+limit-cooldown = In this group I answer the same person every { $limit } s. Your next question can come at { $time }.
+limit-user-minute =
+    Slowly, please: I take { $limit ->
+        [one] one question
+       *[other] { $limit } questions
+    } a minute from one person. Your next one can come at { $time }.
+limit-user-day =
+    That was a full meal: I take { $limit ->
+        [one] one question
+       *[other] { $limit } questions
+    } a day from you. Your next one can come at { $time }.
+limit-chat-minute =
+    Too many forks at this table: I take { $limit ->
+        [one] one question
+       *[other] { $limit } questions
+    } a minute from one chat. The next one can come at { $time }.
+limit-chat-day =
+    This table has had its { $limit ->
+        [one] one question
+       *[other] { $limit } questions
+    } of the day. The next one can come at { $time }.

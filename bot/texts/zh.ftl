@@ -78,3 +78,16 @@ tap-not-yours = 只有提问的人可以这样做。
 group-hello =
     大家好！在照片的说明里写上 @{ $name }，或者回复一张照片并写上 @{ $name }，我就来点评这道菜。
     在这个群里，我只看得到提到我或回复我的消息。
+
+photo-first-group = 我没有看到你的照片。请回复一张照片，写上 @{ $name } 和你的问题。
+photo-unseen = （隐私模式打开时，没有提到我的消息，Telegram 不给我看。）
+album-partial = （这组照片里，Telegram 只给我看了带说明的那一张。要问别的，请回复那张照片并提到我。）
+
+## 限额
+
+limit-none = 你不能再提问了：运营者把你的额度设成了 0。
+limit-cooldown = 在这个群里，同一个人每 { $limit } 秒可以问一次。你下次可以在 { $time } 提问。
+limit-user-minute = 慢一点：每人每分钟最多问 { $limit } 次。你下次可以在 { $time } 提问。
+limit-user-day = 今天吃饱了：你每天最多问 { $limit } 次。你下次可以在 { $time } 提问。
+limit-chat-minute = 这桌太热闹了：每个聊天每分钟最多问 { $limit } 次。下次可以在 { $time } 提问。
+limit-chat-day = 这桌今天的 { $limit } 次已经用完。下次可以在 { $time } 提问。

@@ -1,0 +1,79 @@
+"""Telling somebody who has asked too often when they may ask again, in a group only once.
+
+The time is a Telegram entity: clients show it in their owner's own time zone.
+"""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from telegram import Message, MessageEntity, User
+
+from bot import texts
+from bot.courier import CHANNEL
+from bot.desk import Desk, is_group, language, say_part
+from bot.markup import Part, units
+from bot.texts import Lang
+from foodcritic import limits
+from foodcritic.errors import QueueFull
+from foodcritic.jobs import NewJob
+from foodcritic.limits import Refusal
+
+#: Told refusals kept in mind.
+REMEMBERED = 1000
+
+
+async def refused(desk: Desk, message: Message, user: User, key: str) -> bool:
+    """Whether this person must wait; they are told until when."""
+    refusal = await limits.check(
+        desk.db,
+        NewJob(
+            key=key, channel=CHANNEL, chat_id=message.chat.id, user_id=user.id, lang="", photos=()
+        ),
+    )
+    if refusal is None:
+        return False
+    if not is_group(message.chat) or first_time(desk, message.chat.id, user.id, refusal):
+        lang = await language(desk, user, message.chat)
+        await say_part(desk, message, part(lang, refusal, desk.db.now()))
+    return True
+
+
+def first_time(desk: Desk, chat_id: int, user_id: int, refusal: Refusal) -> bool:
+    """Whether they have not been told yet: a group need not hear it twice."""
+    now, told = desk.db.now(), desk.told
+    who = (chat_id, 0 if refusal.scope.startswith("chat") else user_id, refusal.scope)
+    if told.get(who, now) > now:
+        return False
+    if len(told) >= REMEMBERED:
+        for old in [key for key, until in told.items() if until <= now]:
+            del told[old]
+    told[who] = refusal.until or now + timedelta(days=1)
+    return True
+
+
+def part(lang: Lang, refusal: Refusal, now: datetime) -> Part:
+    """What somebody reads who has asked too often."""
+    if refusal.until is None:
+        return Part(texts.text(lang, "limit-none"))
+    until = refusal.until.astimezone(UTC)
+    soon = until - now < timedelta(hours=12)
+    clock = f"{until:%H:%M:%S} UTC" if soon else f"{until:%Y-%m-%d %H:%M} UTC"
+    name = f"limit-{refusal.scope.replace('_', '-')}"
+    text = texts.text(lang, name, limit=refusal.limit, time=clock)
+    when = MessageEntity(
+        MessageEntity.DATE_TIME,
+        units(text[: text.index(clock)]),
+        units(clock),
+        date_time_format="T" if soon else "wdt",
+        # Shown to the second, so never before it is true.
+        unix_time=datetime.fromtimestamp(math.ceil(until.timestamp()), UTC),
+    )
+    return Part(text, (when,))
+
+
+def full(lang: Lang, error: QueueFull) -> str:
+    """Why the queue has no room, and until about when."""
+    if error.scope == "user":
+        seconds = max(1, math.ceil(error.seconds))
+        return texts.text(lang, "queue-full-user", limit=error.limit, seconds=seconds)
+    return texts.text(lang, "queue-full-total", minutes=max(1, math.ceil(error.seconds / 60)))
