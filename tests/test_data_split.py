@@ -47,6 +47,67 @@ def test_a_fifth_of_the_photos_is_held_out() -> None:
     assert held / 10_000 == pytest.approx(split.VAL_SHARE, abs=0.015)
 
 
+@settings(deadline=None)
+@given(st.integers(1, 300))
+def test_fifty_corrections_are_enough_to_judge_by(count: int) -> None:
+    """Two fifths of few are held out, exactly twenty of more, and a fifth of many."""
+    groups = [[f"photo {number}"] for number in range(count)]
+    bar = split.bar(groups)
+    held = sum(split.side(group, bar=bar) == "val" for group in groups)
+    assert held >= min(20, int(0.4 * count))
+    if bar > split.VAL_SHARE:
+        assert held == min(20, int(0.4 * count))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=3), min_size=1, max_size=120),
+    st.integers(1, 119),
+    st.integers(1, 119),
+)
+def test_the_bar_of_corrections_never_holds_out_what_was_trained_on(
+    photos: list[list[int]], first: int, withdrawn: int
+) -> None:
+    """Corrections come, groups join, people leave: from the train side nothing comes back."""
+    trained: set[str] = set()
+    ever: set[str] = set()
+    for some in (photos[:first], photos, photos[withdrawn:]):
+        groups = _joined(some)
+        bar = split.bar(groups, trained)
+        for group in groups:
+            side = split.side(group, trained, bar=bar)
+            assert side == "train" or not ever & group
+            if side == "train":
+                ever |= group
+        trained = set(ever)
+
+
+def _joined(photos: list[list[int]]) -> list[set[str]]:
+    """Groups that share a photo are one."""
+    found: list[set[str]] = []
+    for numbers in photos:
+        group = {f"photo {number}" for number in numbers}
+        apart = [other for other in found if not other & group]
+        for other in found:
+            if other & group:
+                group |= other
+        found = [*apart, group]
+    return found
+
+
+def test_corrections_are_held_out_until_there_are_twenty_and_imports_by_a_fifth(
+    tmp_path: Path,
+) -> None:
+    """Fifty corrections give twenty held-out photos, whatever else there is to learn from."""
+    photos = [kept(tmp_path, photo(seed)) for seed in range(110)]
+    corrected = source(*(said(n, photos[n]) for n in range(50)), name=dataset.CORRECTIONS)
+    imported = source(*(said(f"i{n}", photos[n]) for n in range(50, 110)), name="imported")
+    draft = dataset.arrange(tmp_path, [corrected, imported])
+    held = {name for name in photos if name not in draft.trained}
+    assert len(held & set(photos[:50])) == 20
+    assert held & set(photos[50:]) == {p for p in photos[50:] if split.coin(p) == "val"}
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(

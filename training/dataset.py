@@ -33,11 +33,13 @@ from training.card import Card
 from training.examples import Example, Source
 from training.merge import Merged
 from training.pictures import Picture
-from training.split import Side, side
+from training.split import VAL_SHARE, Side, bar, side
 
 #: What a snapshot holds besides images/.
 FILES: Final = ("card.json", "card.md", "pairs.json", "train.json", "val.json")
 IMAGES: Final = "images"
+#: The source whose groups the gate judges by.
+CORRECTIONS: Final = "corrections"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,15 @@ def arrange(home: Path, sources: Sequence[Source]) -> Draft:
     for name, root in zip(looks, roots, strict=True):
         groups.setdefault(root, []).append(name)
     trained = _trained(home)
+    corrected = {
+        m.photo for source in sources if source.name == CORRECTIONS for m in source.examples
+    }
+    of_people = [members for members in groups.values() if not corrected.isdisjoint(members)]
+    higher = bar(of_people, trained)
     sides: dict[str, Side] = {}
     for members in groups.values():
-        sides |= dict.fromkeys(members, side(members, trained, frozen.keys()))
+        level = VAL_SHARE if corrected.isdisjoint(members) else higher
+        sides |= dict.fromkeys(members, side(members, trained, frozen.keys(), level))
     merged = merge.merge(found, shown)
     keys = {made.id: made.photo or _key(made) for made in merged.examples}
     sides |= {key: side([key], trained) for key in keys.values() if key not in sides}
