@@ -21,7 +21,7 @@ from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ExtBot
 from telegram.request import HTTPXRequest
 
-from bot import handlers, inbox, texts, webhook
+from bot import door, handlers, inbox, texts, webhook
 from bot.albums import Album
 from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
@@ -123,6 +123,8 @@ async def serve(
     application.add_error_handler(note_failure)
 
     async def handle(update: Update | Album) -> None:
+        if not await door.admit(desk, update):
+            return
         await application.process_update(update)
         if (failure := failures.pop(id(update), None)) is not None:
             raise failure

@@ -8,22 +8,21 @@ from typing import Any, TypeVar
 
 import structlog
 from telegram import CallbackQuery, Message, Update
-from telegram.error import BadRequest
 from telegram.ext import (
     Application,
     BaseHandler,
     CallbackQueryHandler,
-    ChatMemberHandler,
     CommandHandler,
     MessageHandler,
     TypeHandler,
     filters,
 )
 
-from bot import fetch, keyboards, questions, texts, waits
+from bot import fetch, groups, keyboards, panel, questions, texts, waits
 from bot.albums import Album
 from bot.courier import CHANNEL
-from bot.desk import Desk, is_group, language, place_of, say
+from bot.desk import Desk, bound, is_group, language, place_of, say
+from bot.taps import notice, owned
 from foodcritic import dialogue, limits, people, queue
 from foodcritic.errors import JobNotFound, QueueFull
 from foodcritic.jobs import Job, NewJob
@@ -33,8 +32,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 AnyApplication = Application[Any, Any, Any, Any, Any, Any]
 COMMANDS = ("start", "new", "language", "help")
-#: Telegram's notice over the chat, in characters.
-NOTICE = 200
 
 
 class StoppedDraft(BaseHandler[Update, Any, None]):
@@ -48,22 +45,19 @@ def register(application: AnyApplication, desk: Desk) -> None:
     """Add every handler."""
 
     def on(handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:
-        async def callback(update: T, context: Any) -> None:
-            await handler(desk, update)
+        return bound(desk, handler)
 
-        return callback
-
+    for part in (groups, panel):
+        part.register(application, desk)
     new = filters.UpdateType.MESSAGE
     for name in COMMANDS:
         command = {"start": on_start, "new": on_new, "language": on_language, "help": on_help}[name]
         application.add_handler(CommandHandler(name, on(command), filters=new))
-    application.add_handler(MessageHandler(new & filters.StatusUpdate.MIGRATE, on(on_migrated)))
     application.add_handler(MessageHandler(new & ~filters.StatusUpdate.ALL, on(on_message)))
     application.add_handler(MessageHandler(filters.UpdateType.EDITED_MESSAGE, on(on_edited)))
     application.add_handler(TypeHandler(Album, on(on_album)))
     application.add_handler(CallbackQueryHandler(on(on_tap)))
     application.add_handler(StoppedDraft(on(on_stopped_draft)))
-    application.add_handler(ChatMemberHandler(on(on_membership), ChatMemberHandler.MY_CHAT_MEMBER))
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -74,7 +68,12 @@ async def on_start(desk: Desk, update: Update) -> None:
 
 
 async def on_help(desk: Desk, update: Update) -> None:
-    await reply(desk, update, "help")
+    message = update.effective_message
+    assert message is not None
+    if is_group(message.chat):
+        await groups.explain(desk, message)
+    else:
+        await reply(desk, update, "help")
 
 
 async def on_new(desk: Desk, update: Update) -> None:
@@ -161,7 +160,7 @@ async def on_tap(desk: Desk, update: Update) -> None:
     elif tap.action == "lang":
         await choose_language(desk, query, tap.subject)
     else:
-        job = await owned(desk, query, int(tap.subject))
+        job = await owned(desk.db, query, int(tap.subject))
         if isinstance(job, str):
             await notice(query, texts.text(lang, job))
         elif tap.action == "stop":
@@ -172,18 +171,6 @@ async def on_tap(desk: Desk, update: Update) -> None:
 
 
 queue_stoppable = (queue.JobStatus.DOING, queue.JobStatus.CANCELLED)
-
-
-async def owned(desk: Desk, query: CallbackQuery, job_id: int) -> Job | str:
-    """The job of a button, if it is of this chat and person; else the text that says no."""
-    try:
-        job = await queue.get(desk.db, job_id)
-    except JobNotFound:
-        return "tap-stale"
-    chat_id = query.message.chat.id if query.message is not None else None
-    if job.channel != CHANNEL or job.chat_id != chat_id:
-        return "tap-stale"
-    return job if job.user_id == query.from_user.id else "tap-not-yours"
 
 
 async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
@@ -232,14 +219,6 @@ async def choose_language(desk: Desk, query: CallbackQuery, lang: str) -> None:
         await say(desk, query.message, done, reply=False)
 
 
-async def notice(query: CallbackQuery, text: str) -> None:
-    """The short line over the chat; a tap that is too old to be answered is nobody's loss."""
-    try:
-        await query.answer(text[:NOTICE])
-    except BadRequest as error:
-        log.debug("tap_too_old", error=error.message)
-
-
 async def on_stopped_draft(desk: Desk, update: Update) -> None:
     """Stop under a draft; its id is the job's. Only private chats have drafts."""
     content = update.api_kwargs["stopped_message_generation"]
@@ -249,34 +228,3 @@ async def on_stopped_draft(desk: Desk, update: Update) -> None:
             await queue.cancel(desk.db, job.id)
     except (JobNotFound, KeyError, TypeError, ValueError):
         log.info("unknown_draft_stopped")
-
-
-# -- where we are ------------------------------------------------------------------------------
-
-
-async def on_membership(desk: Desk, update: Update) -> None:
-    """We were added, removed, blocked or let in again."""
-    change = update.my_chat_member
-    assert change is not None
-    chat = change.chat
-    inside = change.new_chat_member.status not in ("left", "kicked")
-    was_inside = change.old_chat_member.status not in ("left", "kicked")
-    gone = None if inside else desk.db.now()
-    await people.set_chat(desk.db, CHANNEL, chat.id, kind=str(chat.type), gone=gone)
-    if inside and not was_inside and is_group(chat):
-        lang = await language(desk, change.from_user)
-        hello = texts.text(lang, "group-hello", name=str(desk.bot.bot.username))
-        try:
-            await desk.bot.send_message(chat.id, hello)
-        except BadRequest as error:
-            log.info("not_greeted", error=error.message)
-
-
-async def on_migrated(desk: Desk, update: Update) -> None:
-    """A group became a supergroup; both chats say so, either may come first."""
-    message = update.effective_message
-    assert message is not None
-    if message.migrate_to_chat_id:
-        await people.move_chat(desk.db, CHANNEL, message.chat.id, message.migrate_to_chat_id)
-    elif message.migrate_from_chat_id:
-        await people.move_chat(desk.db, CHANNEL, message.migrate_from_chat_id, message.chat.id)

@@ -84,8 +84,46 @@ tap-not-yours = Only the person who asked can do that.
 ## Groups
 
 group-hello =
-    Hello! Reply to a photo with @{ $name }, or send a photo with @{ $name } in its caption, and I say what I think of the dish.
-    In this group I see only messages that mention me or answer mine.
+    Hello! I judge dishes. Send a photo with @{ $name } in its caption, or reply to anybody's photo with @{ $name }, and I say what I think of it. Reply to my answer to ask on.
+    /meme@{ $name } in reply to a photo makes a meme of it. Administrators: /settings@{ $name }
+group-help =
+    @{ $name } in a photo's caption, or in reply to anybody's photo – my critique; add a question if you have one
+    a reply to my answer – ask on
+    /meme – in a photo's caption or in reply to one: a meme
+    /new – start over
+    /language – 中文 or English, for you
+    /settings – for administrators: language, memes, tone, cooldown
+
+    I can be wrong: a photo shows neither allergens nor freshness.
+group-privacy =
+    🔒 Privacy mode is on: Telegram shows me only what mentions me, answers me or commands me. I do not see a photo posted without my name (reply to it with my name), and of an album only the photo with the caption.
+    To show me everything: @BotFather → /setprivacy → @{ $name } → Disable, then remove me from the group and add me again; or make me an administrator. I speak only when spoken to either way.
+group-sees-all = 👀 I can see every message here, and speak only when I am mentioned, answered or commanded.
+
+## Settings
+
+settings-group = ⚙️ House rules of “{ $title }”: language, memes, tone, cooldown. Only administrators can change them.
+settings-private = ⚙️ How shall I talk to you?
+settings-admins-only = Only administrators of this group can change my settings.
+settings-language-auto = Everybody's own
+settings-memes-on = Memes
+settings-memes-off = No memes
+settings-tone-gentle = Gentle
+settings-tone-frank = Frank
+settings-tone-savage = Savage
+settings-cooldown =
+    { $seconds ->
+        [0] No pause
+        [10] 10 s
+        [30] 30 s
+        [120] 2 min
+       *[other] 10 min
+    }
+settings-done = Done
+tap-admins-only = Only administrators can change this.
+tap-saved = Saved.
+tap-done = Done.
+not-on-the-list = This critic eats at a private table: its operator has not put you on the list.
 
 photo-first-group = I know no photo of yours. Reply to a photo with @{ $name } and your question.
 photo-unseen = (With privacy mode on, Telegram hides from me what was posted without my name.)

@@ -76,8 +76,46 @@ tap-not-yours = 只有提问的人可以这样做。
 ## 群聊
 
 group-hello =
-    大家好！在照片的说明里写上 @{ $name }，或者回复一张照片并写上 @{ $name }，我就来点评这道菜。
-    在这个群里，我只看得到提到我或回复我的消息。
+    大家好！我是点评菜的。在照片说明里写上 @{ $name }，或者回复任何人的照片并写上 @{ $name }，我就来点评。回复我的回答可以接着问。
+    回复照片发 /meme@{ $name }，就做成表情包。管理员：/settings@{ $name }
+group-help =
+    在照片说明里，或回复任何人的照片时写上 @{ $name } – 我来点评；有问题可以一起写上
+    回复我的回答 – 接着问
+    /meme – 写在照片说明里，或回复一张照片：做表情包
+    /new – 重新开始
+    /language – 中文或 English，只对你
+    /settings – 管理员专用：语言、表情包、语气、冷却时间
+
+    我会看错：照片看不出过敏原，也看不出新不新鲜。
+group-privacy =
+    🔒 隐私模式已打开：Telegram 只给我看提到我、回复我或命令我的消息。没有提到我的照片我看不到（请回复那张照片并提到我）；一组照片里我只看得到带说明的那一张。
+    想让我全都看到：@BotFather → /setprivacy → @{ $name } → Disable，然后把我移出群再加回来；或者让我当管理员。不管怎样，没人叫我我不说话。
+group-sees-all = 👀 这里的消息我都看得到，但只有提到我、回复我或命令我时我才说话。
+
+## 设置
+
+settings-group = ⚙️ “{ $title }”的规矩：语言、表情包、语气、冷却时间。只有管理员能改。
+settings-private = ⚙️ 我该怎么跟你说话？
+settings-admins-only = 只有本群的管理员能改我的设置。
+settings-language-auto = 各人自选
+settings-memes-on = 表情包开
+settings-memes-off = 表情包关
+settings-tone-gentle = 温和
+settings-tone-frank = 直率
+settings-tone-savage = 毒舌
+settings-cooldown =
+    { $seconds ->
+        [0] 不冷却
+        [10] 10 秒
+        [30] 30 秒
+        [120] 2 分钟
+       *[other] 10 分钟
+    }
+settings-done = 完成
+tap-admins-only = 只有管理员能改。
+tap-saved = 已保存。
+tap-done = 完成。
+not-on-the-list = 这位评论家只在私人餐桌用餐：运营者没有把你列入名单。
 
 photo-first-group = 我没有看到你的照片。请回复一张照片，写上 @{ $name } 和你的问题。
 photo-unseen = （隐私模式打开时，没有提到我的消息，Telegram 不给我看。）

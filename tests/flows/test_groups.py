@@ -33,7 +33,7 @@ async def test_the_bot_is_quiet_unless_it_is_meant_also_without_privacy_mode(
         ann.says("/nothing")
         await ann.sees_nothing(0.6)
         ann.says("/help@foodcritic_bot")
-        await ann.sees("/new – start over")
+        await ann.sees("/settings – for administrators")
 
 
 async def test_replying_to_a_photo_or_to_an_answer_asks_about_it(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_topics_do_not_share_a_dialogue(tmp_path: Path) -> None:
         answer = await noodles.sees("Ramen")
         assert answer.message["message_thread_id"] == 7
         sweets.says("@foodcritic_bot is it sweet?")
-        nothing = await sweets.sees("Send me a photo of a dish first")
+        nothing = await sweets.sees("I know no photo of yours")
         assert nothing.message["message_thread_id"] == 9
 
 
@@ -100,7 +100,7 @@ async def test_being_added_says_hello_and_being_removed_is_noted(tmp_path: Path)
         group = place.group()
         ann = group.member(place.person("Ann"))
         ann.member_update("left", "member")
-        await ann.sees("Reply to a photo with @foodcritic_bot")
+        await ann.sees("reply to anybody's photo with @foodcritic_bot")
         ann.kicks_bot()
         await place.settled()
 
