@@ -42,6 +42,12 @@ class Tokenizer(Protocol):
         """A decoder that takes one id at a time."""
 
 
+class Decoder(Protocol):
+    """The half of a tokenizer that writes."""
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+
 class Decoding(Protocol):
     """Text as ids arrive; a character that needs several ids comes with its last."""
 
@@ -156,20 +162,20 @@ class Graph:
         return str(self._back(np.array([ids], np.int64))[0][0])
 
     def stream(self) -> Decoding:
-        return _GraphDecoding(self)
+        return Catching(self)
 
 
-class _GraphDecoding:
+class Catching:
     """Decodes what has not been written yet, behind a few ids that were."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph, self._ids = graph, list[int]()
+    def __init__(self, tokenizer: "Decoder") -> None:
+        self._tokenizer, self._ids = tokenizer, list[int]()
         self._kept = self._done = 0
 
     def push(self, token: int) -> str:
         self._ids.append(token)
-        before = self._graph.decode(self._ids[self._kept : self._done])
-        now = self._graph.decode(self._ids[self._kept :])
+        before = self._tokenizer.decode(self._ids[self._kept : self._done])
+        now = self._tokenizer.decode(self._ids[self._kept :])
         if now.endswith("�") or len(now) <= len(before):
             return ""
         self._kept, self._done = self._done, len(self._ids)

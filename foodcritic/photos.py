@@ -14,6 +14,7 @@ import io
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +59,14 @@ class Photo:
     path: Path
 
 
-def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
+def decode(
+    data: bytes, side: int | Callable[[int, int], tuple[int, int]] = WORKING_SIDE
+) -> Image.Image:
     """The photo in RGB, upright, its first frame, transparency over white.
 
-    A JPEG may come back at 1/2, 1/4 or 1/8 of its size, both sides at least `side` pixels: its
-    decoder skips the rest, which saves most of the time on a photo from a phone.
+    A JPEG may come back at 1/2, 1/4 or 1/8 of its size, both sides at least `side` pixels (or what
+    `side` says of its width and height as stored): its decoder skips the rest, which saves most of
+    the time on a photo from a phone.
 
     Raises:
         PhotoError: with the code `too_large`, `not_an_image`, `too_many_pixels` or `truncated`.
@@ -88,7 +92,7 @@ def decode(data: bytes, side: int = WORKING_SIDE) -> Image.Image:
             if width * height > MAX_PIXELS or width < 1 or height < 1:
                 raise _too_many(f"{width} x {height} pixels")
             try:
-                opened.draft("RGB", (side, side))
+                opened.draft("RGB", side(width, height) if callable(side) else (side, side))
                 opened.load()
                 return _rgb(ImageOps.exif_transpose(opened))
             except Exception as error:  # as above, now in the decoders

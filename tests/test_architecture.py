@@ -23,7 +23,7 @@ BEHIND = {
     "openvino": ("engine/", "benchmarks/"),
     "openvino_tokenizers": ("engine/",),
     "lmdeploy": ("engine/lmdeploy.py", "benchmarks/"),
-    "torch": ("training/", "engine/nano/", "benchmarks/"),
+    "torch": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),
     "transformers": ("training/", "engine/nano/", "benchmarks/"),
     "xtuner": ("training/xtuner/",),
     "deepspeed": ("training/xtuner/",),

@@ -1,0 +1,126 @@
+"""Answers out of an engine that must not be cancelled half-way, collected under load and watched.
+
+```
+ engine's iterator ─▶ pump (a task of its own) ─▶ queue ─▶ reader
+                        │ sleeps under load, so            ▲ closes: `stop` tells the engine
+                        │ that tokens come together        │
+                     progress ─▶ watchdog ─── EngineDied ──┘ no token for anybody for `hang` seconds
+```
+
+The engine as a whole is watched, not each answer: under load one may wait long for its turn.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from engine.runner import EngineDied
+from foodcritic.errors import EngineError
+
+T = TypeVar("T")
+
+#: Answers at once from which on their tokens are collected for `PAUSE` before they are handed on.
+MANY: Final = 8
+#: Seconds; people read slower.
+PAUSE: Final = 0.02
+#: Seconds without any token while answers are open, after which the engine is given up.
+HANG: Final = 60.0
+
+
+class Streams:
+    """The open answers of one engine, all read from one event loop."""
+
+    def __init__(self, hang: float = HANG) -> None:
+        self._hang = hang
+        self._open: set[asyncio.Queue[Any]] = set()
+        self._progress = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        #: Why the engine is beyond answering; None while it is not.
+        self.dead: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def read(
+        self,
+        answer: AsyncIterator[T],
+        stop: Callable[[], Awaitable[None]],
+        done: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[T, None]:
+        """What `answer` yields. Closed early, it calls `stop` and waits until `answer` has ended.
+
+        `done` is called once the engine has let go of the answer.
+
+        Raises:
+            EngineDied: nobody got a token for too long, now or before.
+            EngineError: as `answer` raised it, or instead of what else it raised.
+        """
+        self.check()
+        pieces: asyncio.Queue[T | Exception | None] = asyncio.Queue()
+        if not self._open:
+            self._progress = time.monotonic()
+        self._open.add(pieces)
+        self._look()
+        pump = asyncio.create_task(self._pump(answer, pieces, done))
+        try:
+            while (piece := await pieces.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        finally:
+            self._open.discard(pieces)
+            if not pump.done() and not self.dead:
+                await asyncio.shield(asyncio.ensure_future(_stopped(stop, pump)))
+
+    def check(self) -> None:
+        """Raise `EngineDied` if it has."""
+        if self.dead:
+            raise EngineDied(self.dead)
+
+    def kill(self, reason: str) -> None:
+        """Give the engine up: every open answer ends with an error, and so does every new one."""
+        self.dead = reason
+        for pieces in self._open:
+            pieces.put_nowait(EngineDied(reason))
+        if self._watch:
+            self._watch.cancel()
+
+    async def _pump(
+        self, answer: AsyncIterator[T], pieces: asyncio.Queue[Any], done: Callable[[], None]
+    ) -> None:
+        try:
+            async for piece in answer:
+                self._progress = time.monotonic()
+                pieces.put_nowait(piece)
+                if len(self._open) > MANY:
+                    await asyncio.sleep(PAUSE)
+        except EngineError as error:
+            pieces.put_nowait(error)
+        except Exception as error:  # what runs models raises anything
+            reason = f"{type(error).__name__}: {str(error)[:300]}"
+            pieces.put_nowait(EngineError(f"the engine failed: {reason}"))
+        finally:
+            done()
+            pieces.put_nowait(None)
+
+    def _look(self) -> None:
+        """Look again when the engine could have been silent for too long."""
+        if self._watch or self.dead:
+            return
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            self._watch = None
+            silent = time.monotonic() - self._progress
+            if self._open and silent >= self._hang:
+                self.kill(f"the engine wrote nothing for {silent:.0f} s: it hangs")
+            elif self._open:
+                self._watch = loop.call_later(self._hang - silent, look)
+
+        self._watch = loop.call_later(self._hang, look)
+
+
+async def _stopped(stop: Callable[[], Awaitable[None]], pump: asyncio.Task[None]) -> None:
+    await stop()
+    await asyncio.wait({pump})
