@@ -1,4 +1,4 @@
-"""Who is let in: people, not bots, and only whom the allow-list names where there is one."""
+"""Who is let in: people, not bots, nobody banned, only whom an allow-list names if there is one."""
 
 import contextlib
 
@@ -7,8 +7,9 @@ from telegram.error import TelegramError
 
 from bot import texts
 from bot.albums import Album
+from bot.courier import CHANNEL
 from bot.desk import Desk, is_group, language, say
-from foodcritic import limits
+from foodcritic import bans, limits
 
 
 async def admit(desk: Desk, update: Update | Album) -> bool:
@@ -25,11 +26,22 @@ async def admit(desk: Desk, update: Update | Album) -> bool:
         return True
     if is_machine(desk, user, chat, message):
         return False
+    # That we were added, removed or blocked is worth knowing, whoever it was.
+    worth_knowing = isinstance(update, Update) and update.my_chat_member is not None
+    if await is_banned(desk, user):
+        return worth_knowing
     if limits.allowed(desk.db.settings, user.id, chat.id if chat is not None else None):
         return True
     await turn_away(desk, message, user)
-    # That we were added, removed or blocked is worth knowing all the same.
-    return isinstance(update, Update) and update.my_chat_member is not None
+    return worth_knowing
+
+
+async def is_banned(desk: Desk, user: User) -> bool:
+    """Banned people get no answer, and no reason either; administrators cannot be."""
+    settings = desk.db.settings
+    if user.id in settings.admins:
+        return False
+    return await bans.banned(desk.db, settings, CHANNEL, user.id)
 
 
 def is_machine(desk: Desk, user: User, chat: Chat | None, message: Message | None) -> bool:

@@ -18,7 +18,7 @@ from telegram.ext import (
     filters,
 )
 
-from bot import fetch, groups, keyboards, panel, questions, texts, waits
+from bot import admin, fetch, groups, keyboards, panel, questions, texts, waits
 from bot.albums import Album
 from bot.courier import CHANNEL
 from bot.desk import Desk, bound, is_group, language, place_of, say
@@ -47,7 +47,7 @@ def register(application: AnyApplication, desk: Desk) -> None:
     def on(handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:
         return bound(desk, handler)
 
-    for part in (groups, panel):
+    for part in (admin, groups, panel):
         part.register(application, desk)
     new = filters.UpdateType.MESSAGE
     for name in COMMANDS:
@@ -196,6 +196,9 @@ async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
     known = await queue.find(desk.db, new.key)
     if known is not None and known.is_finished:
         await notice(query, texts.text(lang, "tap-stale"))
+        return
+    if await waits.closed(desk, query.from_user):
+        await notice(query, texts.text(lang, "maintenance"))
         return
     if known is None and (refusal := await limits.check(desk.db, new)) is not None:
         await notice(query, waits.part(lang, refusal, desk.db.now()).text)

@@ -13,17 +13,24 @@ from bot.courier import CHANNEL
 from bot.desk import Desk, is_group, language, say_part
 from bot.markup import Part, units
 from bot.texts import Lang
-from foodcritic import limits
+from foodcritic import limits, maintenance
 from foodcritic.errors import QueueFull
 from foodcritic.jobs import NewJob
 from foodcritic.limits import Refusal
 
 #: Told refusals kept in mind.
 REMEMBERED = 1000
+#: How long a group is not told again what has no end that we know.
+PAUSE = timedelta(hours=1)
 
 
 async def refused(desk: Desk, message: Message, user: User, key: str) -> bool:
-    """Whether this person must wait; they are told until when."""
+    """Whether this person must wait; they are told why, and until when."""
+    if await closed(desk, user):
+        if not is_group(message.chat) or once(desk, (message.chat.id, 0, "maintenance"), PAUSE):
+            lang = await language(desk, user, message.chat)
+            await say_part(desk, message, Part(texts.text(lang, "maintenance")))
+        return True
     refusal = await limits.check(
         desk.db,
         NewJob(
@@ -38,16 +45,26 @@ async def refused(desk: Desk, message: Message, user: User, key: str) -> bool:
     return True
 
 
+async def closed(desk: Desk, user: User) -> bool:
+    """Whether maintenance keeps this person out; administrators see whether all is well again."""
+    return user.id not in desk.db.settings.admins and await maintenance.is_on(desk.db)
+
+
 def first_time(desk: Desk, chat_id: int, user_id: int, refusal: Refusal) -> bool:
     """Whether they have not been told yet: a group need not hear it twice."""
-    now, told = desk.db.now(), desk.told
     who = (chat_id, 0 if refusal.scope.startswith("chat") else user_id, refusal.scope)
+    return once(desk, who, (refusal.until or desk.db.now() + PAUSE) - desk.db.now())
+
+
+def once(desk: Desk, who: tuple[int, int, str], wait: timedelta) -> bool:
+    """Whether it was not said within the last `wait`; it is now."""
+    now, told = desk.db.now(), desk.told
     if told.get(who, now) > now:
         return False
     if len(told) >= REMEMBERED:
         for old in [key for key, until in told.items() if until <= now]:
             del told[old]
-    told[who] = refusal.until or now + timedelta(days=1)
+    told[who] = now + wait
     return True
 
 

@@ -63,6 +63,26 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class BroadcastStatus(StrEnum):
+    """Where an announcement to everybody is."""
+
+    DRAFT = "draft"
+    SENDING = "sending"
+    SENT = "sent"
+    CANCELLED = "cancelled"
+
+
+class LetterStatus(StrEnum):
+    """Where one person's copy of an announcement is."""
+
+    TODO = "todo"
+    #: handed to Telegram; a process that dies now leaves it unknown whether it arrived
+    DOING = "doing"
+    SENT = "sent"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
     """An aware UTC datetime on both databases (SQLite has no zones: naive UTC there)."""
 
@@ -115,6 +135,10 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         list[Any]: Json,
         **{
-            kind: _enum(kind) for kind in (JobStatus, JobKind, ReviewStatus, ModelStatus, RunStatus)
+            kind: _enum(kind)
+            for kind in (
+                *(JobStatus, JobKind, ReviewStatus, ModelStatus, RunStatus),
+                *(BroadcastStatus, LetterStatus),
+            )
         },
     }

@@ -3,7 +3,8 @@
     users ─┬─ dialogues ── jobs ── job_photos ── photos
     chats ─┘                 ├── feedback      (rating, one per person and answer)
                              └── corrections   (a better dish or text, reviewed)
-    updates (inbox)   model_versions ── runs ── run_steps   audit   switches
+    updates (inbox)   model_versions ── runs ── run_steps   embeddings (of photos, by model)
+    broadcasts ── letters (one per chat)   bans   audit   switches
 
 People and chats are keyed by the channel they come from and their number there
 (``("telegram", 42)``); web and shell sessions draw a random 52-bit number. Enumerations are stored
@@ -24,8 +25,10 @@ from foodcritic.columns import (
     FINISHED,
     Base,
     BigId,
+    BroadcastStatus,
     JobKind,
     JobStatus,
+    LetterStatus,
     ModelStatus,
     ReviewStatus,
     RunStatus,
@@ -35,8 +38,10 @@ __all__ = [
     "ACTIVE",
     "FINISHED",
     "Base",
+    "BroadcastStatus",
     "JobKind",
     "JobStatus",
+    "LetterStatus",
     "ModelStatus",
     "ReviewStatus",
     "RunStatus",
@@ -69,6 +74,7 @@ class User(Base):
     """A person, on one channel."""
 
     __tablename__ = "users"
+    __table_args__ = (_when("ix_users_consented", "consented", where="consent"),)
 
     channel: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -111,6 +117,8 @@ class Photo(Base):
     height: Mapped[int]
     #: perceptual hash, 16 hex digits, once computed
     phash: Mapped[str | None] = mapped_column(sa.String(16), index=True)
+    #: 8 x 8 RGB, which confirm the hash, once computed
+    colours: Mapped[bytes | None] = mapped_column(sa.LargeBinary(192))
     created: Mapped[datetime]
 
 
@@ -282,6 +290,7 @@ class Correction(Base):
         sa.Index("ix_corrections_status", "status", "id"),
         sa.Index("ix_corrections_user", "channel", "user_id"),
         sa.Index("ix_corrections_job", "job_id"),
+        sa.Index("ix_corrections_reviewed", "status", "reviewed"),
         {"sqlite_autoincrement": True},
     )
 
@@ -380,6 +389,72 @@ class ModelVersion(Base):
     created: Mapped[datetime]
     #: last made live; the newest retired one is what a rollback returns to
     promoted: Mapped[datetime | None]
+
+
+class Embedding(Base):
+    """What a model's vision encoder makes of a photo; renewed when another model is promoted."""
+
+    __tablename__ = "embeddings"
+
+    sha256: Mapped[str] = mapped_column(
+        sa.ForeignKey("photos.sha256", ondelete="CASCADE"), primary_key=True
+    )
+    #: which encoder, see `foodcritic.memory`
+    encoder: Mapped[str] = mapped_column(primary_key=True)
+    #: of unit length, float32, little-endian
+    vector: Mapped[bytes] = mapped_column(sa.LargeBinary)
+
+
+class Broadcast(Base):
+    """An administrator's announcement to everybody who talks to us in private."""
+
+    __tablename__ = "broadcasts"
+    __table_args__ = (
+        _owner("chats", "chat_id"),
+        _when("ix_broadcasts_sending", "channel", "id", where="status = 'sending'"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _key()
+    channel: Mapped[str]
+    #: its author's private chat, where they are told how it goes, and in which message
+    chat_id: Mapped[int]
+    message_id: Mapped[int | None]
+    text: Mapped[str] = mapped_column(sa.Text)
+    #: how it is set, as the Bot API's MessageEntity
+    entities: Mapped[list[Any]] = mapped_column(default=list)
+    status: Mapped[BroadcastStatus] = mapped_column(default=BroadcastStatus.DRAFT)
+    created: Mapped[datetime]
+    started: Mapped[datetime | None]
+    finished: Mapped[datetime | None]
+
+
+class Letter(Base):
+    """One person's copy of an announcement."""
+
+    __tablename__ = "letters"
+    __table_args__ = (
+        _owner("chats", "chat_id"),
+        sa.Index("ix_letters_status", "broadcast_id", "status", "chat_id"),
+        sa.Index("ix_letters_chat", "channel", "chat_id"),
+    )
+
+    broadcast_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True
+    )
+    channel: Mapped[str]
+    chat_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[LetterStatus] = mapped_column(default=LetterStatus.TODO)
+
+
+class Ban(Base):
+    """Somebody who is not answered any more."""
+
+    __tablename__ = "bans"
+
+    #: see `foodcritic.pseudonyms`
+    person: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    created: Mapped[datetime]
 
 
 class Audit(Base):

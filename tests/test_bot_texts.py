@@ -61,7 +61,7 @@ def test_chinese_is_chinese_and_english_is_english() -> None:
 
 
 def test_every_message_is_used() -> None:
-    code = "".join(p.read_text("utf-8") for p in texts.FOLDER.parent.glob("*.py"))
+    code = "".join(p.read_text("utf-8") for p in texts.FOLDER.parent.rglob("*.py"))
     english = (texts.FOLDER / "en.ftl").read_text("utf-8")
     families = ("photo-", "unsupported-", "command-", "limit-", "settings-")
     for name in messages("en"):

@@ -153,3 +153,20 @@ limit-chat-day =
         [one] one question
        *[other] { $limit } questions
     } of the day. The next one can come at { $time }.
+
+## Administrators
+
+admin-quota-usage = /quota USER N – so many questions a day; /quota USER default – { $limit }, as everybody. USER is a Telegram user id.
+admin-quota-set = User { $name } may ask { $limit } times a day.
+admin-quota-default = User { $name } may ask as often as everybody: { $limit } times a day.
+admin-ban-usage = /ban USER – answer this Telegram user id no more.
+admin-unban-usage = /unban USER – answer this Telegram user id again.
+admin-ban-admin = That is an administrator. Take the id out of FOODCRITIC_ADMINS first.
+admin-banned = User { $name } is not answered any more.
+admin-banned-already = User { $name } was banned already.
+admin-unbanned = User { $name } is answered again.
+admin-not-banned = User { $name } was not banned.
+admin-maintenance-usage = /maintenance on – take no new questions; /maintenance off – take them again.
+admin-maintenance-on = 🔧 Maintenance is on: I take no new questions and finish those I have. You yourself may still ask.
+admin-maintenance-off = Maintenance is off: everybody may ask.
+maintenance = 🔧 The kitchen is being cleaned. What you asked before is still answered; please ask anew in a while.

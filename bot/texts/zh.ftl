@@ -129,3 +129,20 @@ limit-user-minute = 慢一点：每人每分钟最多问 { $limit } 次。你下
 limit-user-day = 今天吃饱了：你每天最多问 { $limit } 次。你下次可以在 { $time } 提问。
 limit-chat-minute = 这桌太热闹了：每个聊天每分钟最多问 { $limit } 次。下次可以在 { $time } 提问。
 limit-chat-day = 这桌今天的 { $limit } 次已经用完。下次可以在 { $time } 提问。
+
+## 管理员
+
+admin-quota-usage = /quota 用户 N – 每天最多 N 个问题；/quota 用户 default – 与大家一样，{ $limit } 个。用户指 Telegram 用户编号。
+admin-quota-set = 用户 { $name } 每天可以问 { $limit } 次。
+admin-quota-default = 用户 { $name } 与大家一样，每天可以问 { $limit } 次。
+admin-ban-usage = /ban 用户 – 不再回答这个 Telegram 用户编号。
+admin-unban-usage = /unban 用户 – 重新回答这个 Telegram 用户编号。
+admin-ban-admin = 这是管理员。请先从 FOODCRITIC_ADMINS 中去掉这个编号。
+admin-banned = 不再回答用户 { $name }。
+admin-banned-already = 用户 { $name } 早已被禁。
+admin-unbanned = 重新回答用户 { $name }。
+admin-not-banned = 用户 { $name } 没有被禁。
+admin-maintenance-usage = /maintenance on – 不再接收新问题；/maintenance off – 恢复接收。
+admin-maintenance-on = 🔧 维护已开始：不接收新问题，已有的会答完。你自己仍然可以提问。
+admin-maintenance-off = 维护已结束：大家都可以提问。
+maintenance = 🔧 厨房正在打扫。之前的问题照常回答，新问题请过一会儿再来。
