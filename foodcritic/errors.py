@@ -4,6 +4,8 @@
     ├── SettingsError      a setting is missing or wrong; names the variable and the remedy
     ├── PhotoError         a photo is refused; ``code`` says why
     ├── CaptionError       a caption cannot be drawn; ``code`` says why
+    ├── CorrectionError    a correction is refused; ``code`` says why
+    ├── CorrectionNotFound no such correction, or no longer
     ├── QueueFull          no room for another job; ``seconds`` says when to try again
     ├── JobNotFound        no such job
     ├── JobCancelled       the job was cancelled while its worker was at it: stop generating
@@ -24,6 +26,7 @@ from typing import Literal
 
 PhotoCode = Literal["not_an_image", "truncated", "too_large", "too_many_pixels"]
 CaptionCode = Literal["empty", "too_long", "no_glyph", "no_shaping"]
+CorrectionCode = Literal["empty", "too_long", "no_answer"]
 
 
 class FoodcriticError(Exception):
@@ -50,6 +53,19 @@ class CaptionError(FoodcriticError):
         super().__init__(message)
         #: why, one of `CaptionCode`; front ends translate it
         self.code: CaptionCode = code
+
+
+class CorrectionError(FoodcriticError):
+    """A correction is refused."""
+
+    def __init__(self, code: CorrectionCode, message: str) -> None:
+        super().__init__(message)
+        #: why, one of `CorrectionCode`; front ends translate it
+        self.code: CorrectionCode = code
+
+
+class CorrectionNotFound(FoodcriticError):
+    """No such correction, or no longer."""
 
 
 class QueueFull(FoodcriticError):
