@@ -23,6 +23,7 @@ import structlog
 
 from engine import Engine, Generation, PromptTooLong, critic
 from engine.critic import Answer, Request
+from engine.swap import Holder
 from foodcritic import dialogue, logs, prompts, queue, wake
 from foodcritic.db import Database
 from foodcritic.dishes import Lang
@@ -44,12 +45,16 @@ BACKOFF: Final = 2.0
 log = structlog.get_logger(__name__)
 
 
-async def run(db: Database, engine: Engine, settings: Settings, stop: asyncio.Event) -> None:
+async def run(
+    db: Database, engine: Engine | Holder, settings: Settings, stop: asyncio.Event
+) -> None:
     """Answer jobs until `stop` is set; those begun are finished, or given back within 10 s."""
+    holder = engine if isinstance(engine, Holder) else Holder(engine)
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     slots = settings.concurrency or CONCURRENCY
     running: set[asyncio.Task[None]] = set()
-    log.info("worker.started", worker=worker, model=engine.model, slots=slots)
+    model = holder.engine.model if holder.engine else None
+    log.info("worker.started", worker=worker, model=model, slots=slots)
     async with wake.listen(db, "jobs") as bell:
         while not stop.is_set():
             running = {task for task in running if not task.done()}
@@ -57,17 +62,34 @@ async def run(db: Database, engine: Engine, settings: Settings, stop: asyncio.Ev
                 done = asyncio.FIRST_COMPLETED
                 await asyncio.wait(running, timeout=wake.POLL, return_when=done)
                 continue
-            job = await _claim(db, worker)
-            if job is None:
+            if not await _begin(db, holder, settings, worker, running):
                 await bell.wait()
-            else:
-                running.add(asyncio.create_task(work(db, engine, settings, job)))
     if running:
         _, late = await asyncio.wait(running, timeout=GRACE)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
     log.info("worker.stopped", worker=worker)
+
+
+async def _begin(
+    db: Database, holder: Holder, settings: Settings, worker: str, running: set[asyncio.Task[None]]
+) -> bool:
+    """Claim a job for the engine that there is and begin it; False: no engine, or nothing to do."""
+    loan = holder.lend()  # before the claim: what is claimed has an engine until it is answered
+    if loan is None:
+        return False
+    job = None
+    try:
+        job = await _claim(db, worker)
+    finally:
+        if job is None:
+            loan.back()
+    if job is not None:
+        task = asyncio.create_task(work(db, loan.engine, settings, job))
+        task.add_done_callback(lambda _: loan.back())
+        running.add(task)
+    return job is not None
 
 
 async def work(db: Database, engine: Engine, settings: Settings, job: Job) -> None:

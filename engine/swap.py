@@ -1,0 +1,287 @@
+"""The engine that serves, and changing it without losing a job.
+
+```
+ registry, runs ─▶ follow ─▶ Holder.swap ─┬ beside: load, try, switch, drain and close the old
+                     │                    └ alone:  drain, close the old, load, try, switch
+                     │ it failed: the old one serves on, or again; the registry rolls back
+                     └▶ Holder.pause while a training run needs the GPU
+```
+
+A worker borrows the engine for each job, before it claims one: what is claimed is answered by the
+engine that was there, and while there is none, jobs wait in the queue. Any process may promote: a
+worker hears of it through the database (topics ``models`` and ``runs``), and looks by itself every
+few seconds in case it did not hear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from PIL import Image, ImageDraw
+
+import engine as engines
+from engine import Engine, Generation, critic
+from engine.critic import Request
+from foodcritic import registry, runs, wake
+from foodcritic.db import Database
+from foodcritic.errors import EngineError, FoodcriticError, ModelError
+from foodcritic.registry import Role, Version
+from foodcritic.settings import Settings
+
+#: Seconds that answers get to end before their engine is closed; what is cut off is tried again.
+DRAIN: Final = 120.0
+#: Seconds that the first answer of a new engine may take.
+TRIAL: Final = 120.0
+#: Seconds between two looks at the registry when nothing rings.
+LOOK: Final = 5.0
+
+Load = Callable[[], Awaitable[Engine]]
+Changed = Callable[[Engine, Version | None], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """An engine and how many jobs have it now."""
+
+    engine: Engine
+    users: int = 0
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """An engine that stays open until `back` is called, once."""
+
+    engine: Engine
+    back: Callable[[], None]
+
+
+class Holder:
+    """The engine that serves. `swap`, `pause` and `resume` are for one caller at a time."""
+
+    def __init__(self, engine: Engine, version: Version | None = None) -> None:
+        #: what serves, or will again after a pause; None: the configured model
+        self.version = version
+        self._held: _Held | None = _Held(engine)
+
+    @property
+    def engine(self) -> Engine | None:
+        """What serves now; None while it is being changed or paused."""
+        return None if self._held is None else self._held.engine
+
+    def lend(self) -> Loan | None:
+        """The engine for one job, not closed before it is back; None: there is none now."""
+        held = self._held
+        if held is None:
+            return None
+        held.users += 1
+        return Loan(engine=held.engine, back=lambda: self._back(held))
+
+    def _back(self, held: _Held) -> None:
+        held.users -= 1
+        if held.users == 0:
+            held.free.set()
+
+    async def swap(self, load: Load, *, alone: bool, again: Load | None = None) -> None:
+        """Serve what `load` makes, if it can answer; else go on as before.
+
+        `alone`: the machine has no room for two, so that the old engine is closed first; `again`
+        makes it anew should the new one fail.
+
+        Raises:
+            EngineError, ModelError: the new engine cannot be loaded or does not answer; the old
+                one serves. Whatever `again` raises: nothing serves.
+        """
+        if not alone:
+            fresh = await _tried(load)
+            old, self._held = self._held, _Held(fresh)
+            if old is not None:
+                await self._close(old)
+            return
+        await self.pause()
+        try:
+            self._held = _Held(await _tried(load))
+        except FoodcriticError:
+            if again is not None:
+                self._held = _Held(await again())
+            raise
+
+    async def pause(self) -> None:
+        """Close the engine, once its answers have ended; jobs wait in the queue."""
+        old, self._held = self._held, None
+        if old is not None:
+            await self._close(old)
+
+    async def resume(self, load: Load) -> None:
+        """Serve again after `pause`; raises what `load` raises."""
+        if self._held is None:
+            self._held = _Held(await load())
+
+    async def close(self) -> None:
+        """Close what is held."""
+        await self.pause()
+
+    async def _close(self, old: _Held) -> None:
+        if old.users:
+            old.free.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(old.free.wait(), DRAIN)
+        if old.users:
+            log.warning("swap.cut_off", model=old.engine.model, answers=old.users)
+        await old.engine.close()
+
+
+def loader(settings: Settings, version: Version | None) -> Load:
+    """What loads a version, or the configured model; a version whose files changed is refused."""
+
+    async def load() -> Engine:
+        if version is None:
+            return await engines.load(settings)
+        folder = version.folder(settings)
+        if not folder.is_dir():
+            raise ModelError(f"{version.name}: its folder {folder} is gone")
+        if version.sha256 != await asyncio.to_thread(registry.digest, folder):
+            raise ModelError(f"{version.name}: {folder} is not what was judged: a file changed")
+        trusted = (*settings.trusted_models, str(folder))
+        values = {"model": str(folder), "trusted_models": trusted}
+        return await engines.load(settings.model_copy(update=values))
+
+    return load
+
+
+async def first(db: Database, settings: Settings, role: Role = "critic") -> Holder:
+    """A holder of what the registry says is live; a version that cannot be loaded is rolled back.
+
+    Raises:
+        EngineError, ModelError, SettingsError: the configured model itself cannot be loaded.
+    """
+    while True:
+        version = await registry.live(db, role)
+        try:
+            holder = Holder(await _tried(loader(settings, version)), version)
+        except (EngineError, ModelError) as error:
+            if version is None:
+                raise
+            await _roll_back(db, role, version, error)
+            continue
+        await registry.say_serving(db, role, version)
+        return holder
+
+
+async def follow(
+    db: Database,
+    holder: Holder,
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    role: Role = "critic",
+    changed: Changed | None = None,
+) -> None:
+    """Serve what the registry says is live, until `stop`; `changed` hears of each new engine.
+
+    Raises:
+        EngineError, ModelError: nothing can be loaded any more, not even what served before.
+    """
+    refused: list[int | None] = []
+    async with wake.listen(db, registry.TOPIC, runs.TOPIC) as bell:
+        while not stop.is_set():
+            wanted = await registry.live(db, role)
+            training = await runs.training(db)
+            held = holder.engine
+            alone = getattr(held, "exclusive", False)
+            if training is not None and alone and settings.train_serving == "pause":
+                log.info("swap.paused", run=training.id)
+                await holder.pause()
+            elif held is None and training is None:
+                await holder.resume(loader(settings, holder.version))
+                log.info("swap.resumed")
+            elif held is not None and _id(wanted) not in (_id(holder.version), *refused):
+                if not await _change(db, holder, settings, role, wanted, alone=alone):
+                    refused = [_id(wanted)]
+                elif changed is not None and holder.engine is not None:
+                    await changed(holder.engine, holder.version)
+                continue
+            await bell.wait(LOOK)
+
+
+async def _change(
+    db: Database,
+    holder: Holder,
+    settings: Settings,
+    role: Role,
+    wanted: Version | None,
+    *,
+    alone: bool,
+) -> bool:
+    """Swap, or go on with what served and roll the registry back; whether it was swapped."""
+    started, serves = time.monotonic(), holder.version
+    load, again = loader(settings, wanted), loader(settings, serves)
+    try:
+        await holder.swap(load, alone=alone, again=again)
+    except FoodcriticError as error:
+        if holder.engine is None:
+            raise
+        if wanted is not None:
+            await _roll_back(db, role, wanted, error)
+        else:  # the configured model itself is broken: what works goes on
+            log.error("swap.failed", error=str(error))
+            await registry.say_serving(db, role, serves, error=str(error))
+        return False
+    holder.version = wanted
+    seconds = round(time.monotonic() - started, 2)
+    log.info("swap.switched", version=wanted.name if wanted else None, seconds=seconds)
+    await registry.say_serving(db, role, wanted)
+    return True
+
+
+async def _roll_back(db: Database, role: Role, failed: Version, error: Exception) -> None:
+    log.error("swap.rolled_back", version=failed.name, error=str(error))
+    back = await registry.rollback(db, role, reason=str(error), failed=failed.id)
+    await registry.say_serving(db, role, back, error=f"{failed.name}: {error}")
+
+
+async def _tried(load: Load) -> Engine:
+    """A fresh engine that has answered once; closed again if it cannot.
+
+    Raises:
+        EngineError: it does not answer.
+    """
+    fresh = await load()
+    try:
+        answer = critic.answer(
+            fresh, Request(photos=(_plate(),)), Generation(greedy=True, max_new_tokens=24)
+        )
+        async with asyncio.timeout(TRIAL), aclosing(answer.write()) as pieces:
+            async for _ in pieces:
+                pass
+        if not answer.text.strip():
+            raise EngineError(f"{fresh.model} says nothing about a photo")
+    except TimeoutError as error:
+        await fresh.close()
+        raise EngineError(f"{fresh.model} has not answered within {TRIAL:.0f} s") from error
+    except BaseException:
+        await fresh.close()
+        raise
+    return fresh
+
+
+def _plate() -> Image.Image:
+    """A fixed photo to try a model on."""
+    image = Image.new("RGB", (320, 240), (120, 80, 50))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((60, 20, 260, 220), fill=(240, 238, 230))
+    pen.ellipse((100, 60, 220, 180), fill=(190, 90, 40))
+    return image
+
+
+def _id(version: Version | None) -> int | None:
+    return None if version is None else version.id

@@ -1,0 +1,282 @@
+"""Changing the engine that serves: no job is lost, and a bad engine changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine import Engine, openvino, swap, worker
+from engine.swap import Holder
+from foodcritic import db as database
+from foodcritic import queue, registry, runs
+from foodcritic.columns import ModelStatus
+from foodcritic.db import Database
+from foodcritic.errors import EngineError, ModelError
+from foodcritic.queue import Job, JobStatus, NewJob
+from foodcritic.registry import Version
+from tests import checkpoints
+from tests.engines import Scripted
+
+WAIT = 20.0
+
+
+@dataclass
+class Closing(Scripted):
+    """Tells that it was closed, and how many answers that cut off."""
+
+    exclusive: bool = False
+    cut_off: int | None = None
+
+    async def close(self) -> None:
+        assert self.cut_off is None, "closed twice"
+        self.cut_off = self.writing
+
+
+def loads(engine: Engine | Exception) -> swap.Load:
+    async def load() -> Engine:
+        if isinstance(engine, Exception):
+            raise engine
+        return engine
+
+    return load
+
+
+async def ask(db: Database, key: str) -> Job:
+    user = sum(key.encode())  # more than one may have in the queue
+    new = NewJob(key=key, channel="shell", chat_id=user, user_id=user, lang="en", question="What?")
+    return await queue.enqueue(db, new)
+
+
+async def finished(db: Database, job: Job) -> Job:
+    async with asyncio.timeout(WAIT):
+        while not (now := await queue.get(db, job.id)).is_finished:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return now
+
+
+@contextlib.asynccontextmanager
+async def working(db: Database, holder: Holder) -> AsyncIterator[None]:
+    """A worker, and what makes it follow the registry."""
+    stop = asyncio.Event()
+    brief = db.settings.model_copy(update={"max_new_tokens": 12})
+    parts = [
+        asyncio.create_task(worker.run(db, holder, brief, stop)),
+        asyncio.create_task(swap.follow(db, holder, db.settings, stop)),
+    ]
+    try:
+        yield
+    finally:
+        stop.set()
+        await registry.say_serving(db, "critic", holder.version)  # rings: nobody waits for a poll
+        await asyncio.gather(*parts)
+
+
+async def until(holder: Holder, name: str | None) -> None:
+    async with asyncio.timeout(WAIT):
+        while holder.engine is None or holder.engine.model != name:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def version(db: Database, name: str) -> Version:
+    """A real model in the home folder, registered."""
+    folder = checkpoints.write(db.settings.models / name)
+    digest = registry.digest(folder)
+    return await registry.add(db, name=name, path=folder, base=registry.NANO, sha256=digest)
+
+
+# The holder
+
+
+async def test_a_new_engine_is_tried_before_it_serves_and_the_old_one_ends_its_answers() -> None:
+    old, new = Closing(model="old"), Closing(model="new")
+    holder = Holder(old)
+    loan = holder.lend()
+    assert loan is not None
+    changing = asyncio.create_task(holder.swap(loads(new), alone=False))
+    async with asyncio.timeout(WAIT):
+        while holder.engine is not new:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert len(new.asked) == 1, "it has answered once"
+    await asyncio.sleep(0.02)
+    assert old.cut_off is None, "somebody still has it"
+    loan.back()
+    await changing
+    assert old.cut_off == 0
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ModelError("it is broken"),
+        Scripted(model="bad", error=EngineError("it died"), pieces=()),
+        Scripted(model="bad", pieces=()),
+    ],
+    ids=["cannot be loaded", "dies", "says nothing"],
+)
+async def test_an_engine_that_fails_never_serves_and_the_old_one_does(
+    alone: bool, bad: Scripted | Exception
+) -> None:
+    old, again = Closing(model="old"), Closing(model="old")
+    holder = Holder(old)
+    with pytest.raises((ModelError, EngineError)):
+        await holder.swap(loads(bad), alone=alone, again=loads(again))
+    assert holder.engine is (again if alone else old)
+
+
+async def test_where_there_is_no_room_for_two_jobs_wait_while_it_is_changed() -> None:
+    old, new = Closing(model="old"), Closing(model="new", pause=0.05)
+    holder = Holder(old)
+    changing = asyncio.create_task(holder.swap(loads(new), alone=True))
+    await asyncio.sleep(0.02)
+    assert holder.lend() is None
+    assert old.cut_off == 0
+    await changing
+    assert holder.engine is new
+
+
+# The worker that follows the registry
+
+
+async def test_while_jobs_arrive_a_promoted_version_takes_over_and_every_job_is_answered(
+    db: Database,
+) -> None:
+    """Real engines: nobody waits, nobody gets an error, and the last answers are the new one's."""
+    first = openvino.load(checkpoints.write(db.settings.home / "base"), db.settings.models)
+    await version(db, "better")
+    holder, jobs = Holder(first), []
+    async with working(db, holder):
+        for number in range(16):
+            jobs.append(await ask(db, str(number)))
+            if number == 4:
+                await registry.promote(db, "better")
+            await asyncio.sleep(0.02)
+        await until(holder, "better")
+        jobs.append(await ask(db, "last"))
+        done = [await finished(db, job) for job in jobs]
+    assert {job.status for job in done} == {JobStatus.SUCCEEDED}
+    assert {job.attempts for job in done} == {1}
+    assert done[-1].model == "better"
+    said = await registry.serving(db)
+    assert said is not None
+    assert (said["version"], said["error"]) == ("better", None)
+    await holder.close()
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "broken"])
+async def test_a_version_that_cannot_be_loaded_is_rolled_back_by_the_worker(
+    db: Database, how: str
+) -> None:
+    """The registry says why, the old engine never stopped, and the version is not tried again."""
+    made = await version(db, "bad")
+    folder = made.folder(db.settings)
+    if how == "gone":
+        shutil.rmtree(folder)
+    else:
+        (folder / "config.json").write_text("{}")
+    if how == "broken":  # as it was judged, and yet
+        same = registry.digest(folder)
+        await registry.add(db, name="bad", path=folder, base=registry.NANO, sha256=same)
+    old = Closing(model="old")
+    holder = Holder(old)
+    async with working(db, holder):
+        await registry.promote(db, "bad")
+        async with asyncio.timeout(WAIT):
+            while (await registry.find(db, "bad")).status is ModelStatus.LIVE:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        job = await finished(db, await ask(db, "a"))
+    assert (job.status, job.model) == (JobStatus.SUCCEEDED, "old")
+    bad = await registry.find(db, "bad")
+    assert bad.status is ModelStatus.REJECTED
+    assert bad.report is not None
+    assert bad.report["rolled_back"]
+    assert await registry.live(db) is None
+    assert holder.engine is old
+
+
+async def test_another_process_promotes_and_rolls_back(db: Database) -> None:
+    """What the shell or the bot writes, the worker hears of through the database."""
+    await version(db, "one")
+    base = checkpoints.write(db.settings.home / "base")
+    configured = db.settings.model_copy(update={"model": str(base)})
+    elsewhere = await database.connect(configured)
+    here = await database.connect(configured)
+    try:
+        folder = db.settings.models / "one"
+        await registry.add(
+            elsewhere,
+            name="one",
+            path=folder,
+            base=str(base),
+            sha256=registry.digest(folder),
+        )
+        holder = await swap.first(here, configured)
+        async with working(here, holder):
+            await registry.promote(elsewhere, "one")
+            await until(holder, "one")
+            await registry.rollback(elsewhere, reason="not nice")
+            await until(holder, "base")
+        await holder.close()
+    finally:
+        await here.close()
+        await elsewhere.close()
+
+
+async def test_a_worker_that_starts_with_a_broken_version_serves_the_one_before(
+    db: Database,
+) -> None:
+    for name in ("one", "two"):
+        made = await version(db, name)
+        await registry.promote(db, name)
+    (made.folder(db.settings) / "config.json").unlink()
+    holder = await swap.first(db, db.settings)
+    assert holder.engine is not None
+    assert holder.engine.model == "one"
+    assert (await registry.find(db, "two")).status is ModelStatus.REJECTED
+    await holder.close()
+
+
+async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Serving goes on when the run ends; nothing was lost meanwhile."""
+    old, again = Closing(model="old", exclusive=True), Closing(model="again", exclusive=True)
+    monkeypatch.setattr(swap, "loader", lambda *_: loads(again))
+    holder = Holder(old)
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    async with working(db, holder):
+        await runs.renew(db, run, "train")
+        async with asyncio.timeout(WAIT):
+            while old.cut_off is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        job = await ask(db, "a")
+        await asyncio.sleep(0.3)
+        assert (await queue.get(db, job.id)).status is JobStatus.TODO
+        await runs.renew(db, run, "gate")
+        assert (await finished(db, job)).model == "again"
+
+
+async def test_a_shared_gpu_goes_on_serving_while_it_trains(db: Database) -> None:
+    shared = db.settings.model_copy(update={"train_serving": "share"})
+    old = Closing(model="old", exclusive=True)
+    stop = asyncio.Event()
+    holder = Holder(old)
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    await runs.renew(db, run, "train")
+    following = asyncio.create_task(swap.follow(db, holder, shared, stop))
+    await asyncio.sleep(0.2)
+    assert holder.engine is old
+    stop.set()
+    await runs.renew(db, run, "gate")
+    await following
+    assert Path(shared.home) == db.settings.home
