@@ -22,7 +22,7 @@ import structlog
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, NetworkError
 
-from bot import delivery, keyboards, texts
+from bot import delivery, easel, guests, keyboards, pictures, texts
 from bot.budget import Dropped, MeteredBot
 from bot.delivery import Target
 from bot.gate import Priority
@@ -31,7 +31,7 @@ from bot.texts import Lang
 from foodcritic import people, queue, wake
 from foodcritic.columns import JobStatus
 from foodcritic.db import Database
-from foodcritic.errors import JobNotFound, LeaseLost, PhotoCode
+from foodcritic.errors import JobNotFound, LeaseLost, PhotoCode, PhotoError
 from foodcritic.jobs import Job, Position
 
 log = structlog.get_logger(__name__)
@@ -66,6 +66,11 @@ class Watch:
     shown_at: float = 0.0
     typed_at: float = 0.0
     renewed_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether its person sees more than the outcome: in a group that would cost too much."""
+        return self.target.is_private and not guests.is_guest(self.job)
 
 
 def target_of(job: Job) -> Target:
@@ -147,7 +152,11 @@ class Courier:
             self._superseded.discard(job.id)
         self._watches[job.id] = watch
         try:
-            if watch.target.is_private and not job.is_finished and "superseded" not in watch.done:
+            if guests.is_guest(job):
+                await guests.greet(
+                    self._bot, job, watch.lang, watch.done, partial(self._store, watch)
+                )
+            elif watch.shows_progress and not job.is_finished and "superseded" not in watch.done:
                 await self._greet(watch)
             if await self._until_finished(watch):
                 await self._deliver(watch)
@@ -196,7 +205,7 @@ class Courier:
                     return True
                 await self._renew(watch)
                 wait = self._watch_every
-                if watch.target.is_private:
+                if watch.shows_progress:
                     wait = await self._show(watch)
                 await bell.wait(wait)
                 since = asyncio.get_running_loop().time() - watch.shown_at
@@ -208,7 +217,7 @@ class Courier:
     async def _show(self, watch: Watch) -> float:
         """Show the position or the text so far, if worth a call; seconds until the next look."""
         job, now = watch.job, asyncio.get_running_loop().time()
-        if job.draft:
+        if job.draft and job.kind not in easel.KINDS:
             (part, *_) = split(job.draft, LIMIT, unfinished=True) or [Part("…")]
             due = part.text != watch.shown or now - watch.shown_at > REPEAT
             if due and now - watch.shown_at >= self._stream_every:
@@ -276,17 +285,37 @@ class Courier:
                 await delivery.delete(self._bot, watch.target, status)
             await queue.delivered(self._db, job, self._name, watch.done)
             return
-        keyboard = keyboards.answered(watch.lang, job.id)
-        await delivery.deliver(
-            self._bot,
-            watch.target,
-            split(outcome(job, watch.lang)),
-            keyboard,
-            watch.done,
-            lambda _: self._store(watch),
-        )
+        text = outcome(job, watch.lang)
+        if guests.is_guest(job):
+            await guests.deliver(self._bot, text, watch.done)
+        elif job.kind in easel.KINDS and job.status is JobStatus.SUCCEEDED:
+            text = await self._hang(watch)
+        if text and not guests.is_guest(job):
+            await delivery.deliver(
+                self._bot,
+                watch.target,
+                split(text),
+                keyboards.answered(watch.lang, job),
+                watch.done,
+                lambda _: self._store(watch),
+            )
         await queue.delivered(self._db, job, self._name, watch.done)
-        log.info("delivered", job=job.id, status=str(job.status), parts=len(watch.done["parts"]))
+        log.info("delivered", job=job.id, status=str(job.status))
+
+    async def _hang(self, watch: Watch) -> str:
+        """Deliver the picture of a job; what to say instead where there is none, else ''."""
+        try:
+            picture = await pictures.of(watch.job)
+            if picture is None:
+                return texts.text(watch.lang, "meme-no-caption")
+            await pictures.deliver(
+                self._bot, watch.target, picture, watch.done, lambda _: self._store(watch)
+            )
+        except PhotoError:
+            return texts.text(watch.lang, "photo-gone")
+        except pictures.NoPictures:
+            return texts.text(watch.lang, "pictures-not-allowed")
+        return ""
 
     async def _close(self, watch: Watch, **why: Any) -> None:
         log.warning("undeliverable", job=watch.job.id, **why)

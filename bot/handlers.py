@@ -18,7 +18,19 @@ from telegram.ext import (
     filters,
 )
 
-from bot import admin, fetch, groups, keyboards, panel, questions, texts, waits
+from bot import (
+    admin,
+    fetch,
+    groups,
+    inline,
+    keyboards,
+    memes,
+    panel,
+    questions,
+    texts,
+    visits,
+    waits,
+)
 from bot.albums import Album
 from bot.courier import CHANNEL
 from bot.desk import Desk, bound, is_group, language, place_of, say
@@ -47,7 +59,7 @@ def register(application: AnyApplication, desk: Desk) -> None:
     def on(handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:
         return bound(desk, handler)
 
-    for part in (admin, groups, panel):
+    for part in (admin, groups, inline, memes, panel, visits):
         part.register(application, desk)
     new = filters.UpdateType.MESSAGE
     for name in COMMANDS:
@@ -116,7 +128,9 @@ async def on_message(desk: Desk, update: Update) -> None:
 
 async def on_album(desk: Desk, album: Album) -> None:
     messages = [m for m in album.messages if fetch.has_picture(m)]
-    if messages and any(questions.is_for_us(m, desk.bot.bot) for m in messages):
+    if messages and any(memes.is_asked(m, desk.bot.bot) for m in messages):
+        await memes.ask(desk, messages)
+    elif messages and any(questions.is_for_us(m, desk.bot.bot) for m in messages):
         await questions.ask(desk, messages)
     elif album.messages:
         for update in album.updates[:1]:

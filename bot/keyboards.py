@@ -12,6 +12,9 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot import texts
 from bot.texts import Lang
+from foodcritic import memes
+from foodcritic.columns import JobKind
+from foodcritic.jobs import Job
 
 Action = Literal["stop", "again", "lang"]
 DATA = re.compile(r"([a-z]{1,16}):([a-z]{2}|[1-9][0-9]{0,17})")
@@ -47,9 +50,14 @@ def waiting(lang: Lang, job_id: int) -> InlineKeyboardMarkup:
     return row((texts.text(lang, "button-stop"), f"stop:{job_id}"))
 
 
-def answered(lang: Lang, job_id: int) -> InlineKeyboardMarkup:
-    """Under an answer, or what came instead of one."""
-    return row((texts.text(lang, "button-again"), f"again:{job_id}"))
+def answered(lang: Lang, job: Job) -> InlineKeyboardMarkup | None:
+    """Under an answer, or what came instead of one; a card has nothing to be tried again."""
+    if job.kind is JobKind.CARD:
+        return None
+    buttons = [(texts.text(lang, "button-again"), f"again:{job.id}")]
+    if job.kind is JobKind.CRITIQUE and memes.has_card(job):
+        buttons.append((texts.text(lang, "button-card"), f"card:{job.id}"))
+    return row(*buttons)
 
 
 def languages() -> InlineKeyboardMarkup:

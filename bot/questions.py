@@ -78,14 +78,14 @@ async def follow_up(desk: Desk, message: Message) -> None:
         return
     question = question_of(message, desk.bot.bot)
     replied = message.reply_to_message
-    if replied is not None and fetch.has_picture(replied) and not _ours(replied, desk):
+    if replied is not None and fetch.has_picture(replied) and not is_ours(replied, desk):
         await _ask_about(desk, message, user, [replied], question)
         return
     lang = await language(desk, user, message.chat)
     place = place_of(message, user)
     dialogue_id = await dialogue.current(desk.db, place)
     photos: tuple[Photo, ...] = ()
-    if replied is not None and _ours(replied, desk):
+    if replied is not None and is_ours(replied, desk):
         photos = await _others(desk, replied, dialogue_id)
     if not photos and not await dialogue.last_photos(desk.db, dialogue_id):
         await say(desk, message, no_photo(desk, message, lang))
@@ -97,7 +97,8 @@ async def follow_up(desk: Desk, message: Message) -> None:
     await _enqueue(desk, message, user, lang, question, photos, dialogue_id)
 
 
-def _ours(message: Message, desk: Desk) -> bool:
+def is_ours(message: Message, desk: Desk) -> bool:
+    """Whether we sent a message."""
     return message.from_user is not None and message.from_user.id == desk.bot.id
 
 

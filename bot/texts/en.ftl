@@ -170,3 +170,26 @@ admin-maintenance-usage = /maintenance on – take no new questions; /maintenanc
 admin-maintenance-on = 🔧 Maintenance is on: I take no new questions and finish those I have. You yourself may still ask.
 admin-maintenance-off = Maintenance is off: everybody may ask.
 maintenance = 🔧 The kitchen is being cleaned. What you asked before is still answered; please ask anew in a while.
+
+## Memes, cards, inline
+
+button-meme-another = 🔁 Another
+button-meme-style = 🎨 Other style
+button-meme-plain = 🖼 Without text
+button-meme-text = 🔤 With text
+button-card = 🏅 Score card
+meme-off = Memes are off in this group. Its administrators can turn them on: /settings
+meme-first = Which photo? Send one with /meme as its caption, or reply to one with /meme@{ $name }.
+meme-no-caption = 😔 Nothing funny came to my mind about this one. Try again?
+photo-gone = The photo is not here any more. Please send it again.
+pictures-not-allowed = I may not send pictures here. An administrator can allow it in this group's permissions.
+tap-meme-too-long = That caption is too long for this style. Try another one.
+tap-meme-more = Three new ones are coming…
+tap-photo-gone = The photo is not here any more.
+tap-card = Drawing the card…
+tap-card-there = The card is here already.
+inline-empty = No critiques yet. Show me a dish!
+inline-nothing = No critique of that yet. Show me one!
+guest-photo-first = Mention @{ $name } in reply to a photo of a dish, or in the photo's caption.
+command-meme = Make a meme of a photo
+command-settings = House rules, for administrators

@@ -146,3 +146,26 @@ admin-maintenance-usage = /maintenance on – 不再接收新问题；/maintenan
 admin-maintenance-on = 🔧 维护已开始：不接收新问题，已有的会答完。你自己仍然可以提问。
 admin-maintenance-off = 维护已结束：大家都可以提问。
 maintenance = 🔧 厨房正在打扫。之前的问题照常回答，新问题请过一会儿再来。
+
+## 表情包、评分卡、内联
+
+button-meme-another = 🔁 换一句
+button-meme-style = 🎨 换样式
+button-meme-plain = 🖼 不要文字
+button-meme-text = 🔤 要文字
+button-card = 🏅 评分卡
+meme-off = 本群关掉了表情包。管理员可以打开：/settings
+meme-first = 哪张照片？发照片时说明写 /meme，或者回复一张照片发 /meme@{ $name }。
+meme-no-caption = 😔 这张图没想出好笑的。再试一次？
+photo-gone = 照片已经不在了，请再发一次。
+pictures-not-allowed = 我在这里不能发图片。管理员可以在群权限里允许。
+tap-meme-too-long = 这句太长，这种样式放不下，换一句试试。
+tap-meme-more = 再来三句新的……
+tap-photo-gone = 照片已经不在了。
+tap-card = 正在画评分卡……
+tap-card-there = 评分卡已经在这里了。
+inline-empty = 还没有点评。发一道菜给我看看！
+inline-nothing = 还没有这道菜的点评。发给我看看！
+guest-photo-first = 请回复一张菜的照片并提到 @{ $name }，或者写在照片说明里。
+command-meme = 把照片做成表情包
+command-settings = 群规矩（管理员）

@@ -315,6 +315,8 @@ def edit_message_media(world: World, params: Json) -> Json:
     if source.startswith("attach://"):
         source = params[source.removeprefix("attach://")]
     change = {"photo": photo_sizes(world, source), **body(media, "caption", MAX_CAPTION)}
+    for field in ("text", "entities"):  # a text message becomes one with a picture
+        mine(world, reachable(world, params), params, "edit").pop(field, None)
     return edit(world, params, change, ("photo", "caption", "caption_entities"))
 
 
