@@ -151,14 +151,17 @@ async def _web(settings: Settings, db: Database, stop: asyncio.Event) -> None:
 async def _worker(
     settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
 ) -> None:
-    import engine
-    from engine import worker
+    from engine import swap, worker
 
-    loaded = loaded or await engine.load(settings)
+    holder = swap.Holder(loaded) if loaded else await swap.first(db, settings)
+    parts = {
+        "answers": worker.run(db, holder, settings, stop),
+        "models": swap.follow(db, holder, settings, stop),
+    }
     try:
-        await worker.run(db, loaded, settings, stop)
+        await together(stop, parts)
     finally:
-        await loaded.close()
+        await holder.close()
 
 
 async def _serve(settings: Settings, parts: Parts) -> None:
