@@ -292,7 +292,9 @@ def edit(world: World, params: Json, change: Json, limit_to: tuple[str, ...]) ->
     return message
 
 
-def edit_message_text(world: World, params: Json) -> Json:
+def edit_message_text(world: World, params: Json) -> Json | bool:
+    if params.get("inline_message_id"):
+        return edit_inline_text(world, params)
     content = body(params, "text", MAX_TEXT)
     if not content["text"].strip():
         raise bad("message text is empty")
@@ -363,8 +365,26 @@ def answer_inline_query(world: World, params: Json) -> Json | bool:
 
 
 def answer_guest_query(world: World, params: Json) -> Json | bool:
+    """The one answer a guest query takes; it becomes a message that may be edited."""
+    if world.queries.get(str(params.get("guest_query_id"))) is not None:
+        raise bad("query is already answered")
     answer_query(world, params, "guest_query_id")
-    return {"inline_message_id": f"guest-{params['guest_query_id']}"}
+    inline_id = f"guest-{params['guest_query_id']}"
+    world.inline[inline_id] = [str(params["result"]["input_message_content"]["message_text"])]
+    return {"inline_message_id": inline_id}
+
+
+def edit_inline_text(world: World, params: Json) -> bool:
+    """editMessageText of a message that is in no chat of ours."""
+    said = world.inline.get(str(params["inline_message_id"]))
+    if said is None:
+        raise bad("MESSAGE_ID_INVALID")
+    text = body(params, "text", MAX_TEXT)["text"]
+    if said[-1] == text:
+        raise bad("message is not modified")
+    said.append(text)
+    world.tick()
+    return True
 
 
 # -- files, profile, membership, delivery ------------------------------------------------------

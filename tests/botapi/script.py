@@ -44,6 +44,10 @@ class Seen:
         return str(self.message.get("text") or self.message.get("caption", ""))
 
     @property
+    def has_photo(self) -> bool:
+        return "photo" in self.message
+
+    @property
     def buttons(self) -> list[str]:
         return [str(b["text"]) for b in keys(self.message)]
 
@@ -236,6 +240,25 @@ class Person:
         self.world.queries[query_id] = None
         content = {"id": query_id, "from": self.user, "query": query, "offset": ""}
         self.world.post("inline_query", content)
+        return query_id
+
+    def summons(self, text: str, reply_to: Json | None = None, **content: Any) -> str:
+        """Mention the bot in a chat it is no member of; the id of the query it may answer."""
+        query_id = f"g{self.world.ticks}-{self.id}"
+        self.world.queries[query_id] = None
+        message = {
+            "message_id": 1,
+            "date": int(self.world.clock()),
+            "chat": {"id": -777, "type": "supergroup", "title": "Elsewhere"},
+            "from": self.user,
+            "text": text,
+            "entities": entities_of(text) or None,
+            "reply_to_message": reply_to,
+            "guest_query_id": query_id,
+            **content,
+        }
+        given = {key: value for key, value in message.items() if value is not None}
+        self.world.post("guest_message", given)
         return query_id
 
     def member_update(self, before: str, after: str) -> None:

@@ -110,6 +110,8 @@ class World:
         self.profile: Json = {}
         #: callback, inline and guest queries that wait for an answer: id → the answer when given
         self.queries: dict[str, Json | None] = {}
+        #: messages that answer guest queries: id → all they ever said
+        self.inline: dict[str, list[str]] = {}
         self.ticks = 0
         self.next_private_id = 1
         self._changed = asyncio.Event()
