@@ -2,7 +2,8 @@
 
     users ─┬─ dialogues ── jobs ── job_photos ── photos
     chats ─┘                 ├── feedback      (rating, one per person and answer)
-                             └── corrections   (a better dish or text, reviewed)
+                             ├── corrections   (a better dish or text, reviewed)
+                             └── askings       (our message that asks for one)
     updates (inbox)   model_versions ── runs ── run_steps   embeddings (of photos, by model)
     broadcasts ── letters (one per chat)   bans   audit   switches
 
@@ -307,6 +308,32 @@ class Correction(Base):
     status: Mapped[ReviewStatus] = mapped_column(default=ReviewStatus.PENDING)
     created: Mapped[datetime]
     reviewed: Mapped[datetime | None]
+
+
+class Asking(Base):
+    """A message of ours that a person is to answer: what was wrong with that answer?"""
+
+    __tablename__ = "askings"
+    __table_args__ = (
+        _owner("users", "user_id"),
+        _owner("chats", "chat_id"),
+        sa.UniqueConstraint("job_id", "channel", "user_id"),
+        sa.Index("ix_askings_message", "channel", "chat_id", "message_id"),
+        sa.Index("ix_askings_user", "channel", "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _key()
+    job_id: Mapped[int] = mapped_column(sa.ForeignKey("jobs.id", ondelete="CASCADE"))
+    channel: Mapped[str]
+    chat_id: Mapped[int]
+    #: whom it asks
+    user_id: Mapped[int]
+    #: ours; None: it is being sent
+    message_id: Mapped[int | None]
+    #: what a reply to it is: dish or text
+    wants: Mapped[str] = mapped_column(sa.String(16), default="dish")
+    created: Mapped[datetime]
 
 
 class Run(Base):
