@@ -88,3 +88,15 @@ def test_the_composition_root_imports_lazily() -> None:
             if isinstance(node, ast.ImportFrom) and node.module
         } | {a.name.split(".")[0] for n in tree.body if isinstance(n, ast.Import) for a in n.names}
         assert not eager & ({"bot", "web", "engine", "training"} | set(BEHIND)), name
+
+
+def test_the_shipped_model_carries_the_repositorys_own_code() -> None:
+    """A checkpoint folder holds its modeling code; a change to ours must reach it."""
+    ours = ROOT / "engine" / "nano"
+    carried = sorted((ours / "model").glob("*.py"))
+    assert [path.name for path in carried] == [
+        "configuration_internvl_chat.py",
+        "modeling_internvl_chat.py",
+    ]
+    for path in carried:
+        assert path.read_bytes() == (ours / path.name).read_bytes(), path.name
