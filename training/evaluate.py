@@ -1,0 +1,226 @@
+"""Puts two models to the same exam: what the gate judges by, and what the report shows.
+
+```
+ snapshot's val side ─┬─ corrections ─▶ the dish it names; a better answer's likeness (chrF)
+                      └─ foodieqa ────▶ the letter it chooses
+ HOME/naming ──────────── naming ─────▶ the dish it names
+ samples, drawn pictures ─ checks ────▶ format, language, length, "not a dish"; latency
+```
+
+One engine at a time, greedily, so that the exam can be sat again. Scores are fractions of 1. What
+is said about one photo counts together, once.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from engine import Engine, Generation, Message
+from engine import evaluate as evaluating
+from engine.datasets import Labelled
+from foodcritic import dishes, prompts
+from foodcritic.dishes import Lang
+from training import checks, naming
+from training.dataset import CORRECTIONS, Snapshot
+from training.gate import Latency, Measured, Pair
+
+SAMPLES: Final = Path(__file__).resolve().parents[1] / "samples"
+#: Frozen photos asked about, evenly spread; the interval is narrow enough with these.
+MOST_NAMING: Final = 400
+#: Photos whose whole answers are kept for the report.
+SHOWN: Final = 12
+
+Done = Callable[[str], object]
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """What both are asked."""
+
+    folder: Path
+    lang: Lang
+    #: Held-out LLaVA records.
+    corrections: tuple[Record, ...]
+    foodieqa: tuple[Record, ...]
+    naming: tuple[Labelled, ...]
+    #: Photos to critique for the checks.
+    samples: tuple[Path, ...]
+    #: Photos to critique for the report.
+    shown: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one model did: the name of a thing → its score."""
+
+    model: str
+    corrections: dict[str, float] = field(default_factory=dict)
+    foodieqa: dict[str, float] = field(default_factory=dict)
+    naming: dict[str, float] = field(default_factory=dict)
+    checks: dict[str, float] = field(default_factory=dict)
+    #: Seconds, the lower quartile: what others do on the machine only adds.
+    first_token: float = 0.0
+    each_token: float = 0.0
+    #: Photo's file name → critique.
+    shown: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def exam(home: Path, snapshot: Snapshot, lang: Lang) -> Exam:
+    """What there is to ask now.
+
+    Raises:
+        DatasetError: the frozen naming set is damaged.
+    """
+    held = snapshot.records("val", CORRECTIONS)
+    frozen = naming.read(home)
+    if len(frozen) > MOST_NAMING:
+        frozen = [frozen[i * len(frozen) // MOST_NAMING] for i in range(MOST_NAMING)]
+    photos = dict.fromkeys(
+        snapshot.folder / record["image"] for record in held if record.get("image")
+    )
+    return Exam(
+        folder=snapshot.folder,
+        lang=lang,
+        corrections=tuple(held),
+        foodieqa=tuple(snapshot.records("val", "foodieqa")),
+        naming=tuple(frozen),
+        samples=tuple(sorted(SAMPLES.glob("*.jpg"))),
+        shown=tuple(photos)[:SHOWN],
+    )
+
+
+async def measure(engine: Engine, asked: Exam, done: Done = lambda part: None) -> Result:
+    """Sit the exam; `done` hears the name of each part.
+
+    Raises:
+        EngineError, PhotoError: at the first thing that cannot be answered.
+    """
+    found: dict[str, Any] = {"model": engine.model}
+    found["corrections"] = await _corrections(engine, asked)
+    done("corrections")
+    found["foodieqa"] = await _choices(engine, asked)
+    done("foodieqa")
+    named = await evaluating.naming(engine, asked.naming, asked.lang, lambda _: None)
+    found["naming"] = {str(i): float(one.given == one.true) for i, one in enumerate(named)}
+    done("naming")
+    checked = await checks.run(engine, asked.samples)
+    found |= asdict(checked)
+    done("checks")
+    found["shown"] = {
+        path.name: (await checks.critique(engine, path, asked.lang)).text for path in asked.shown
+    }
+    done("answers")
+    return Result(**found)
+
+
+def compare(live: Result, candidate: Result) -> Measured:
+    """What both were asked, side by side."""
+
+    def part(name: str) -> tuple[Pair, ...]:
+        one: Mapping[str, float] = getattr(live, name)
+        other: Mapping[str, float] = getattr(candidate, name)
+        return tuple(Pair(name=key, live=one[key], candidate=other[key]) for key in one)
+
+    return Measured(
+        corrections=part("corrections"),
+        naming=part("naming"),
+        foodieqa=part("foodieqa"),
+        checks=part("checks"),
+        latency=Latency(
+            first_token=(live.first_token, candidate.first_token),
+            each_token=(live.each_token, candidate.each_token),
+        ),
+    )
+
+
+async def _corrections(engine: Engine, asked: Exam) -> dict[str, float]:
+    """The score of each held-out photo (or question without one)."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    by_lang: dict[Lang, list[Record]] = defaultdict(list)
+    for record in asked.corrections:
+        if record["kind"] == "naming":
+            by_lang["zh" if record["lang"] == "zh" else "en"].append(record)
+        else:
+            wanted = record["conversations"][-1]["value"]
+            said = await _reply(engine, asked.folder, record, checks.LONGEST)
+            scores[_name(record)].append(likeness(said, wanted))
+    for lang, records in by_lang.items():
+        rows = [_labelled(asked.folder, record) for record in records]
+        named = await evaluating.naming(engine, rows, lang, lambda _: None)
+        for record, one in zip(records, named, strict=True):
+            right = one.given is None if record.get("dish") is None else one.given == one.true
+            scores[_name(record)].append(float(right))
+    return {name: statistics.fmean(some) for name, some in sorted(scores.items())}
+
+
+async def _choices(engine: Engine, asked: Exam) -> dict[str, float]:
+    scores = {}
+    for record in asked.foodieqa:
+        letters = (
+            re.search("[A-D]", text)
+            for text in (
+                record["conversations"][-1]["value"],
+                await _reply(engine, asked.folder, record, evaluating.REPLY),
+            )
+        )
+        right, given = (letter and letter.group() for letter in letters)
+        scores[record["id"]] = float(right == given)
+    return scores
+
+
+async def _reply(engine: Engine, folder: Path, record: Record, most: int) -> str:
+    """What the engine says to a record's last question, the record's own answers before it."""
+    messages = [
+        Message(
+            role="user" if turn["from"] == "human" else "assistant",
+            text=turn["value"].replace("<image>", "", 1).strip(),
+            images=(folder / record["image"],) if record.get("image") and number == 0 else (),
+        )
+        for number, turn in enumerate(record["conversations"][:-1])
+    ]
+    generation = Generation(greedy=True, max_new_tokens=most)
+    async with aclosing(engine.stream(messages, generation)) as pieces:
+        return "".join([piece async for piece in pieces])
+
+
+def likeness(said: str, wanted: str, longest: int = 6, beta: float = 2.0) -> float:
+    """chrF: the F-score of character n-grams, recall counted twice (Popović, WMT 2015)."""
+    one, other = ("".join(text.split()) for text in (said, wanted))
+    precisions, recalls = [], []
+    for n in range(1, longest + 1):
+        given, right = (
+            Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (one, other)
+        )
+        if not right:
+            break
+        common = (given & right).total()
+        precisions.append(common / max(given.total(), 1))
+        recalls.append(common / right.total())
+    if not precisions or not (p := statistics.fmean(precisions)):
+        return 0.0
+    r = statistics.fmean(recalls)
+    return (1 + beta**2) * p * r / (beta**2 * p + r)
+
+
+def _labelled(folder: Path, record: Record) -> Labelled:
+    known = dishes.find(record.get("dish") or "")
+    dish = record.get("dish") or prompts.NO_DISH_NAME["en"]
+    label = known.name_en if known else dish
+    return Labelled(label_en=label, label_zh=label, path=folder / record["image"])
+
+
+def _name(record: Record) -> str:
+    """What stands for everything that is asked about one photo."""
+    return str(record.get("image") or record["conversations"][0]["value"])
