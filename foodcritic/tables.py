@@ -277,8 +277,10 @@ class Feedback(Base):
     job_id: Mapped[int] = mapped_column(sa.ForeignKey("jobs.id", ondelete="CASCADE"))
     channel: Mapped[str]
     user_id: Mapped[int]
-    #: +1 or -1
+    #: +1 or -1; 0: taken back
     rating: Mapped[int] = mapped_column(sa.SmallInteger)
+    #: the update it came with, where the channel numbers them
+    update_id: Mapped[int | None]
     created: Mapped[datetime]
 
 
