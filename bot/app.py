@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from telegram import BotCommand, Update
+from telegram import Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ExtBot
 from telegram.request import HTTPXRequest
 
-from bot import door, handlers, inbox, texts, webhook
+from bot import door, handlers, inbox, profile, texts, webhook
 from bot.albums import Album
 from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
@@ -179,15 +179,6 @@ async def sorry(desk: Desk, update: Update | Album) -> None:
 
 
 async def set_up(settings: Settings) -> None:
-    """Tell Telegram the bot's commands and descriptions, in both languages."""
+    """Tell Telegram what it shows of the bot; raises as `bot.profile.set_up` does."""
     bot = make_bot(settings, Pace())
-    async with bot:
-        for lang in texts.LANGUAGES:
-            # English is also for everybody whose language we do not speak.
-            code = "" if lang == "en" else lang
-            commands = [
-                BotCommand(name, texts.text(lang, f"command-{name}")) for name in handlers.COMMANDS
-            ]
-            await bot.set_my_commands(commands, language_code=code)
-            await bot.set_my_description(texts.text(lang, "profile-description"), code)
-            await bot.set_my_short_description(texts.text(lang, "profile-short"), code)
+    await profile.set_up(bot, settings.admins)

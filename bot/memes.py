@@ -167,6 +167,9 @@ async def on_more(desk: Desk, update: Update) -> None:
     if await queue.find(desk.db, new.key) is not None:
         await notice(query, texts.text(lang, "tap-stale"))
         return
+    if await waits.closed(desk, query.from_user):
+        await notice(query, texts.text(lang, "maintenance"))
+        return
     if (refusal := await limits.check(desk.db, new)) is not None:
         await notice(query, waits.part(lang, refusal, desk.db.now()).text)
         return

@@ -34,6 +34,7 @@ from foodcritic.prompts import TONES
 
 log = structlog.get_logger(__name__)
 
+COMMAND: Final = "settings"
 PREFIX: Final = "set:"
 DATA: Final = re.compile(r"set:(language|memes|tone|cooldown|done):([a-z]{2,8}|\d{1,4})")
 #: What can be chosen, by rule: what a button says back, and the value it stands for.
@@ -51,7 +52,7 @@ RULERS: Final = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 def register(application: Any, desk: Desk) -> None:
     """Add the command and its taps."""
     new = filters.UpdateType.MESSAGE
-    application.add_handler(CommandHandler("settings", bound(desk, on_settings), filters=new))
+    application.add_handler(CommandHandler(COMMAND, bound(desk, on_settings), filters=new))
     application.add_handler(CallbackQueryHandler(bound(desk, on_tap), pattern=f"^{PREFIX}"))
 
 

@@ -65,6 +65,8 @@ async def ask(desk: Desk, message: Message, new: NewJob) -> str | None:
     shown = [m for m in (message, message.reply_to_message) if m and fetch.has_picture(m)]
     if not shown:
         return texts.text(lang, "guest-photo-first", name=str(desk.bot.bot.username))
+    if message.from_user is not None and await waits.closed(desk, message.from_user):
+        return texts.text(lang, "maintenance")
     if (refusal := await limits.check(desk.db, new)) is not None:
         return waits.part(lang, refusal, desk.db.now()).text
     question = questions.question_of(message, desk.bot.bot)[: questions.LONGEST]

@@ -15,7 +15,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
 import typer
@@ -62,10 +62,18 @@ def demo() -> None:
     asyncio.run(_demo(settings))
 
 
-def bot() -> None:
+def bot(
+    setup: Annotated[
+        bool, typer.Option("--setup", help="Tell Telegram the commands and descriptions, and end.")
+    ] = False,
+) -> None:
     """Run the Telegram bot alone."""
     from bot import app
 
+    if setup:
+        asyncio.run(app.set_up(_settings(quiet=True)))
+        typer.echo("Telegram knows the commands and descriptions now")
+        return
     asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": app.run(s, db, stop)}))
 
 

@@ -458,6 +458,8 @@ def leave_chat(world: World, params: Json) -> bool:
 
 def remember(name: str) -> Callable[[World, Json], bool]:
     def setter(world: World, params: Json) -> bool:
+        if (params.get("scope") or {}).get("type") in world.refuses_scopes:
+            raise bad("chat not found")
         key = json.dumps([name, params.get("scope"), params.get("language_code") or ""])
         world.profile[key] = params
         return True

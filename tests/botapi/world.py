@@ -108,6 +108,8 @@ class World:
         self.rng = random.Random(seed)
         self.refuses_drafts = False
         self.profile: Json = {}
+        #: types of command scopes that name a chat which never wrote to the bot
+        self.refuses_scopes: set[str] = set()
         #: callback, inline and guest queries that wait for an answer: id → the answer when given
         self.queries: dict[str, Json | None] = {}
         #: messages that answer guest queries: id → all they ever said

@@ -130,3 +130,47 @@ async def test_a_busy_group_stays_within_its_twenty_a_minute(tmp_path: Path) -> 
             m["reply_to_message"]["message_id"] for m in place.tg.world.by_bot(group.chat.id)
         }
         assert len(answered) == 30
+
+
+async def test_replying_to_somebody_elses_answer_asks_about_their_photo(tmp_path: Path) -> None:
+    model = Model(answer=lambda asked: f"{asked.photos} photos: {asked.question or 'all'}")
+    async with restaurant(tmp_path, model=model) as place:
+        group = place.group()
+        ann, bob = group.member(place.person("Ann")), group.member(place.person("Bob"))
+        bob.sends_photo(picture(1), caption="@foodcritic_bot")
+        await bob.sees("1 photos: all")
+        ann.sends_photo(picture(2), caption="@foodcritic_bot")
+        answer = await ann.sees("1 photos: all")
+        bob.says("and healthy?", reply_to=answer.id)
+        await bob.sees("1 photos: and healthy?")
+        first, second, third = await place.jobs()
+        assert third.photos == second.photos != first.photos
+        assert third.dialogue_id not in (first.dialogue_id, second.dialogue_id)
+
+
+async def test_what_privacy_mode_hides_is_said_with_the_remedy(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        ann.member_update("left", "member")
+        await ann.sees("/setprivacy → @foodcritic_bot → Disable")
+        ann.says("@foodcritic_bot is it good?")
+        await ann.sees("Telegram hides from me what was posted without my name")
+        ann.sends_album([picture(1), picture(2)], caption="@foodcritic_bot")
+        await ann.sees("showed me only the photo with the caption")
+        group.chat.members[place.tg.world.bot["id"]] = "administrator"
+        ann.says("/help@foodcritic_bot")
+        await ann.sees("I can see every message here")
+
+
+async def test_without_privacy_mode_an_album_is_seen_whole(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, options={"privacy": False}) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        ann.member_update("left", "member")
+        hello = await ann.sees("I can see every message here")
+        assert "setprivacy" not in hello.text
+        ann.sends_album([picture(1), picture(2)], caption="@foodcritic_bot")
+        answer = await ann.sees("Ramen")
+        assert "album" not in answer.text
+        assert len((await place.jobs())[0].photos) == 2
