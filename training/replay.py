@@ -1,0 +1,237 @@
+"""Replay: what the base model says itself, learnt along with the corrections, so that it stays.
+
+| asked of                                | learnt with the base's own answer           |
+|-----------------------------------------|---------------------------------------------|
+| photos of the train side                | a critique whose hint names the right dish  |
+| recent photos that nobody corrected     | their name, where it was sure; a critique   |
+| drawn pictures of nothing               | that there is no dish                       |
+
+A model taught nothing but twenty names forgets how to judge. Its old answers about the new photos
+hold it (Li and Hoiem, "Learning without Forgetting", 2016): no old data is needed, only the model.
+People's photos are used with their consent, as corrections are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import sqlalchemy as sa
+from PIL import Image
+
+from engine import Engine, Generation, Message, critic
+from engine.critic import Request
+from foodcritic import dishes, photos, prompts, tables
+from foodcritic.columns import JobKind, JobStatus, ReviewStatus
+from foodcritic.critique import Candidate
+from foodcritic.db import Database
+from foodcritic.dishes import Lang
+from foodcritic.errors import PhotoError
+from foodcritic.prompts import Hint
+from training import lookalikes, naming, pictures
+from training.dataset import Snapshot
+
+#: Photos of each kind, at most.
+MOST: Final = 150
+NOTHINGS: Final = 24
+#: What is learnt is so many times the replay, but each of it repeated so often at most.
+OUTWEIGHS: Final = 1.5
+MOST_TIMES: Final = 4
+#: Tokens of an answer.
+LONGEST: Final = 256
+LANGS: Final[tuple[Lang, ...]] = ("zh", "en")
+SOURCE: Final = "replay"
+
+C, J, U = tables.Correction, tables.Job, tables.User
+Record = dict[str, Any]
+
+
+async def build(
+    db: Database, engine: Engine, snapshot: Snapshot, out: Path, done: Callable[[int], object]
+) -> int:
+    """Write ``out/train.json`` and ``out/images/``: the snapshot's train side and the replay.
+
+    What is learnt is repeated until it outweighs the replay. How many answers are replayed; a
+    folder that was finished before is left as it is.
+    """
+    if (out / "train.json").exists():
+        records = json.loads((out / "train.json").read_bytes())
+        return sum(record["source"] == SOURCE for record in records)
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "images").mkdir(parents=True)
+    learnt = snapshot.records("train")
+    for name in {record["image"] for record in learnt if record.get("image")}:
+        _place(snapshot.folder / name, out / name)
+    replayed = await _own(engine, out, learnt, done)
+    replayed += await _recent(db, engine, snapshot, out, done)
+    replayed += await _nothings(engine, out)
+    times = math.ceil(OUTWEIGHS * len(replayed) / max(len(learnt), 1))
+    learnt *= max(1, min(times, MOST_TIMES))
+    # Last: whoever finds the file finds all of it.
+    part = out / "train.json.part"
+    part.write_text(json.dumps(learnt + replayed, ensure_ascii=False), encoding="utf-8")
+    part.rename(out / "train.json")
+    return len(replayed)
+
+
+async def _own(
+    engine: Engine, out: Path, learnt: Sequence[Record], done: Callable[[int], object]
+) -> list[Record]:
+    """Critiques of the photos whose names are learnt, zh and en in turn."""
+    named = {r["image"]: r["dish"] for r in learnt if r["kind"] == "naming" and r.get("dish")}
+    found = []
+    for number, (image, dish) in enumerate(sorted(named.items())[:MOST]):
+        lang = LANGS[number % 2]
+        hint = Hint(candidates=(_candidate(dish),))
+        found.append(await _critique(engine, out, image, lang, hint))
+        done(1)
+    return found
+
+
+async def _recent(
+    db: Database, engine: Engine, snapshot: Snapshot, out: Path, done: Callable[[int], object]
+) -> list[Record]:
+    """Photos of people who agreed, with answers that nobody corrected, the newest.
+
+    None that looks like a photo of the dataset or of the frozen naming set: there we know better,
+    or are measured.
+    """
+    disputed = sa.select(C.id).where(C.job_id == J.id, C.status != ReviewStatus.REJECTED).exists()
+    asked = (
+        sa.select(tables.Photo.path)
+        .join(tables.JobPhoto, tables.JobPhoto.sha256 == tables.Photo.sha256)
+        .join(J, J.id == tables.JobPhoto.job_id)
+        .join(U, (U.channel == J.channel) & (U.id == J.user_id))
+        .where(U.consent.is_(True), J.status == JobStatus.SUCCEEDED, ~disputed)
+        .where(J.kind == JobKind.CRITIQUE)
+        .order_by(J.id.desc())
+        .limit(MOST)
+    )
+    async with db.read() as session:
+        paths = list(dict.fromkeys(await session.scalars(asked)))
+    shown = dict[str, Image.Image]()
+    for path in paths:
+        with contextlib.suppress(PhotoError):  # swept, or gone with its sender
+            data = await asyncio.to_thread(photos.read, db.settings.media / path)
+            shown[path] = await asyncio.to_thread(pictures.clean, data)
+    fresh = await asyncio.to_thread(_strangers, db.settings.home, snapshot, shown)
+    found = []
+    for number, picture in enumerate(fresh):
+        image = _keep(out, picture)
+        hint = await critic.look(engine, Request(photos=(out / image,)))
+        sure = hint.no_dish or (hint.candidates and not hint.unsure)
+        found += [_naming(image, lang, hint) for lang in LANGS if sure]
+        found.append(await _critique(engine, out, image, LANGS[number % 2], hint))
+        done(1)
+    return found
+
+
+def _strangers(
+    home: Path, snapshot: Snapshot, shown: Mapping[str, Image.Image]
+) -> list[Image.Image]:
+    """Those that look like nothing we hold."""
+    looks = list(naming.looks(home).values())
+    for path in (snapshot.folder / "images").iterdir():
+        with Image.open(path) as image:
+            looks.append(lookalikes.look(image))
+    known = len(looks)
+    looks += [lookalikes.look(image) for image in shown.values()]
+    near = {j - known for i, j in lookalikes.pairs(looks, lookalikes.NEAR) if i < known <= j}
+    return [image for number, image in enumerate(shown.values()) if number not in near]
+
+
+async def _nothings(engine: Engine, out: Path) -> list[Record]:
+    """Drawn pictures in which the base sees no dish."""
+    found = []
+    for seed in range(NOTHINGS):
+        image = _keep(out, nothing(seed))
+        hint = await critic.look(engine, Request(photos=(out / image,)))
+        if hint.no_dish:
+            found += [_naming(image, lang, hint) for lang in LANGS]
+            found.append(await _critique(engine, out, image, LANGS[seed % 2], hint))
+    return found
+
+
+async def _critique(engine: Engine, out: Path, image: str, lang: Lang, hint: Hint) -> Record:
+    request = Request(lang=lang, photos=(out / image,))
+    question = critic.prompt(request, hint)
+    messages = [Message(role="user", text=question, images=request.photos)]
+    begun = critic.opening(request, hint) if engine.continues else ""
+    if begun:
+        messages.append(Message(role="assistant", text=begun))
+    generation = Generation(greedy=True, max_new_tokens=LONGEST)
+    async with aclosing(engine.stream(messages, generation)) as pieces:
+        text = begun + "".join([piece async for piece in pieces])
+    return _record(image, "critique", lang, question, text)
+
+
+def _naming(image: str, lang: Lang, hint: Hint) -> Record:
+    named = prompts.NO_DISH_NAME[lang] if hint.no_dish else hint.candidates[0].name(lang)
+    return _record(image, "naming", lang, prompts.naming(lang), named)
+
+
+def _record(image: str, kind: str, lang: Lang, question: str, answer: str) -> Record:
+    turns = [
+        {"from": "human", "value": f"<image>\n{question}"},
+        {"from": "gpt", "value": answer},
+    ]
+    name = hashlib.sha256(f"{image} {question}".encode()).hexdigest()[:16]
+    about = {"source": SOURCE, "kind": kind, "lang": lang}
+    return {"id": f"replay-{name}", "image": image, "conversations": turns} | about
+
+
+def _candidate(dish: str) -> Candidate:
+    known = dishes.find(dish)
+    if known:
+        return Candidate(name_zh=known.name_zh, name_en=known.name_en)
+    chinese = any("\u4e00" <= character <= "\u9fff" for character in dish)
+    return Candidate(name_zh=dish) if chinese else Candidate(name_en=dish)
+
+
+def nothing(seed: int) -> Image.Image:
+    """A picture of nothing to eat: cloth, stripes, text, fog; another for each seed."""
+    rng = np.random.default_rng([29, seed])
+    kind, tint = seed % 4, rng.uniform(0.5, 1, 3)
+    rows, columns = np.mgrid[0:240, 0:320]
+    if kind == 0:
+        step = int(rng.integers(14, 50))
+        grey = ((rows // step + columns // step) % 2) * 255.0
+    elif kind == 1:
+        grey = rng.uniform(0, 255, (240, 320))
+    elif kind == 2:
+        grey = np.full((240, 320), 240.0)
+        gap = int(rng.integers(10, 20))
+        grey[16:224:gap, 24:296] = np.where(
+            rng.random((len(range(16, 224, gap)), 272)) < 0.7, 30, 240
+        )
+    else:
+        first, last = rng.uniform(40, 250, 2).tolist()
+        grey = np.linspace(first, last, 240)[:, None] + np.zeros((1, 320))
+    pixels = (grey[..., None] * tint).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
+def _keep(out: Path, picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=pictures.QUALITY, subsampling=0)
+    name = f"images/{hashlib.sha256(buffer.getvalue()).hexdigest()}.jpg"
+    (out / name).write_bytes(buffer.getvalue())
+    return name
+
+
+def _place(photo: Path, target: Path) -> None:
+    try:
+        os.link(photo, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(photo, target)
