@@ -37,8 +37,8 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 
 test: dev ## every test that needs no GPU and no training environment
 	$(PY) -m pytest -q -n 2 --dist worksteal tests --ignore tests/test_web_browser.py
-	# Alone, a browser needs its core; what failed is tried once more, since a click can come before the page listens.
-	$(PY) -m pytest -q tests/test_web_browser.py || $(PY) -m pytest -q --lf tests/test_web_browser.py
+	# Alone: a browser and the page it looks at need a core each.
+	$(PY) -m pytest -q tests/test_web_browser.py
 
 XT := training/xtuner
 $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)

@@ -106,7 +106,11 @@ async def test_try_again_repeats_question_and_photos_with_the_sampling_of_now(db
 async def test_a_rating_is_stored_replaced_and_taken_back(db: Database) -> None:
     job = await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
     assert not await talk.rate(db, ANN, job.id, 1)  # there is nothing to rate yet
-    await answer(db)
+    claimed = await queue.claim(db, "cook")
+    assert claimed is not None
+    await queue.draft(db, claimed, "Ra")
+    assert await talk.rate(db, ANN, job.id, 1)  # what is seen of it can be rated
+    await queue.finish(db, claimed, answer="Ramen.")
     for rating, stored in ((1, {job.id: 1}), (-1, {job.id: -1}), (None, {})):
         assert await talk.rate(db, ANN, job.id, rating)  # type: ignore[arg-type]
         assert await feedback.ratings(db, "web", ANN.id, [job.id]) == stored

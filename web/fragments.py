@@ -15,7 +15,7 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
     return (
         f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
         f'<nav><button type="button" class="fc-link" id="fc-new" aria-label="{texts.new}">'
-        f"＋<span>&nbsp;{texts.new}</span></button>{leave}"
+        f"＋<span>{texts.new}</span></button>{leave}"
         f'<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
         f' aria-label="{texts.theme}">◐</button><a class="fc-link" id="fc-language"'
         f' href="../{other}/" hreflang="{other}" lang="{other}">{texts.other}</a></nav></header>'

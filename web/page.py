@@ -181,9 +181,12 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
 
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         quick: dict[str, Any] = {**hidden, "concurrency_limit": None}
+        # Gradio's browser side drops an event whose like has not quite ended: the last moment of
+        # one answer's stream must not swallow the next one's, nor one thumb the other's.
+        every: dict[str, Any] = {**hidden, "trigger_mode": "multiple"}
 
         def then_show(event: Any) -> None:
-            event.success(show, None, [chat, box], **quick)
+            event.success(show, None, [chat, box], **every, concurrency_limit=None)
 
         then_show(box.submit(on_box, [box, *drawn], [box], **quick))
         then_show(gallery.click(on_sample, drawn, None, **quick))
@@ -192,7 +195,8 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
         for button, text in zip(questions, texts.questions, strict=True):
             then_show(button.click(question_of(text), drawn, None, **quick))
         box.stop(on_stop, None, None, **quick)
-        chat.like(on_rate, None, None, **quick)
+        # One at a time: of two thumbs, the later is the one that counts.
+        chat.like(on_rate, None, None, **every, concurrency_limit=1)
         blocks.load(show, None, [chat, box], **quick)
         blocks.queue(default_concurrency_limit=None, api_open=False)
     return cast(gr.Blocks, blocks)

@@ -55,7 +55,7 @@ def answered(job: Job, texts: Texts, position: Position) -> str:
     if job.status == JobStatus.TODO:
         return _waiting(texts.place(position))
     if job.status == JobStatus.DOING:
-        return _text(job.draft) if job.draft else _waiting(texts.looking)
+        return _growing(job.draft) if job.draft else _waiting(texts.looking)
     if job.status == JobStatus.FAILED:
         return f'<div class="fc-note">{texts.apology(job.error)}</div>'
     if job.status == JobStatus.CANCELLED:
@@ -66,6 +66,11 @@ def answered(job: Job, texts: Texts, position: Position) -> str:
 
 def _waiting(text: str) -> str:
     return f'<div class="fc-waiting">{html.escape(text)}<i></i><i></i><i></i></div>'
+
+
+def _growing(draft: str) -> str:
+    """What is written so far, and a caret where more will follow."""
+    return f'{_text(draft)}<span class="fc-growing"></span>'
 
 
 def _text(text: str) -> str:

@@ -149,9 +149,9 @@ async def stop(db: Database, visitor: Visitor) -> int:
 
 
 async def rate(db: Database, visitor: Visitor, job_id: int, rating: feedback.Rating | None) -> bool:
-    """Say +1 or -1 to an answer, None takes it back; False: it is not the visitor's to rate."""
+    """Say +1 or -1 to what is seen of an answer, None takes it back; False: not theirs to rate."""
     job = await _own(db, visitor, job_id)
-    if job is None or not job.answer:
+    if job is None or not (job.answer or job.draft):
         return False
     if rating is None:
         await feedback.withdraw(db, job.id, CHANNEL, visitor.id)
@@ -180,7 +180,8 @@ async def watch(db: Database, visitor: Visitor) -> AsyncIterator[View]:
                 await bell.wait()
         view = fresh
         yield view
-        await asyncio.sleep(FRAME)
+        if view.is_busy:
+            await asyncio.sleep(FRAME)
 
 
 async def _own(db: Database, visitor: Visitor, job_id: int) -> Job | None:
