@@ -35,6 +35,8 @@ LEASE: Final = timedelta(seconds=60)
 ATTEMPTS: Final = 3
 #: `Run.error` of a run whose last permitted trainer died
 TRAINER_DIED: Final = "its trainer died"
+#: stages that load models: training itself, then the two that are compared
+HEAVY: Final = ("train", "convert", "gate")
 #: what changes of a run ring
 TOPIC: Final = "runs"
 
@@ -242,8 +244,8 @@ async def curve(db: Database, run_id: int) -> list[Step]:
 
 
 async def training(db: Database) -> Run | None:
-    """The run that has a trainer at its training stage now: it may need the GPU for itself."""
-    at_it = (R.status == RunStatus.DOING, R.stage == "train", R.lease >= db.now())
+    """The run that has a trainer at a stage now at which it may need the GPU for itself."""
+    at_it = (R.status == RunStatus.DOING, R.stage.in_(HEAVY), R.lease >= db.now())
     async with db.read() as session:
         row = (await session.execute(sa.select(*_COLUMNS).where(*at_it))).one_or_none()
     return None if row is None else _run(row)

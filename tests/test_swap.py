@@ -260,7 +260,7 @@ async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
         job = await ask(db, "a")
         await asyncio.sleep(0.3)
         assert (await queue.get(db, job.id)).status is JobStatus.TODO
-        await runs.renew(db, run, "gate")
+        await runs.renew(db, run, "promote")
         assert (await finished(db, job)).model == "again"
 
 
@@ -277,6 +277,6 @@ async def test_a_shared_gpu_goes_on_serving_while_it_trains(db: Database) -> Non
     await asyncio.sleep(0.2)
     assert holder.engine is old
     stop.set()
-    await runs.renew(db, run, "gate")
+    await runs.renew(db, run, "promote")
     await following
     assert Path(shared.home) == db.settings.home

@@ -1,0 +1,367 @@
+"""One training run, from what people said to a better model, or to none.
+
+```
+ dataset ─▶ replay ─▶ train ─▶ convert ─▶ gate ─┬─ passed ─▶ promote ─▶ a worker serves it
+ snapshot   base's    XTuner   HOME/models/     └─ not ────▶ rejected, with the reasons
+            answers                critic-<run>
+```
+
+The run's row is the lock and tells what it is at; its heartbeat runs beside it. Everything it makes
+lies in HOME/runs/<id>/, and every stage leaves what is done alone: after a kill, the next trainer
+goes on where this one was. The model that is trained is the configured one, on all there is to
+learn, each time: what was learnt before is learnt again, and what was withdrawn is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from engine import Engine, nano, swap
+from engine.datasets import DatasetError
+from foodcritic import registry, runs, wake
+from foodcritic.columns import ModelStatus, RunStatus
+from foodcritic.db import Database
+from foodcritic.errors import FoodcriticError, LeaseLost, RunCancelled
+from foodcritic.registry import Version
+from foodcritic.runs import Run, Stage
+from foodcritic.settings import Settings
+from training import corrections, dataset, evaluate, gate, imports, replay, report
+from training import run as xtuner
+from training.dataset import Snapshot
+from training.evaluate import Result
+from training.gate import Verdict
+
+#: Seconds between two heartbeats.
+BEAT: Final = runs.LEASE.total_seconds() / 4
+#: Seconds that workers get to take a promoted model, or to refuse it.
+TAKEN_WITHIN: Final = 60.0
+#: Versions that do not serve any more whose files are kept.
+KEPT: Final = 3
+#: Characters of an error that the row keeps.
+LONGEST_ERROR: Final = 4000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A run under way."""
+
+    db: Database
+    settings: Settings
+    run: Run
+    #: Told what is being done, in a line.
+    say: Callable[[str], object]
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.home / "runs" / str(self.run.id)
+
+    async def stage(self, stage: Stage, **values: Any) -> None:
+        """Tell that a stage begins; raises as `runs.renew`."""
+        self.run = await runs.renew(self.db, self.run, stage, **values)
+        log.info("run.stage", run=self.run.id, stage=stage)
+
+    async def note(self, **values: Any) -> None:
+        """Keep figures with the run."""
+        found = {**self.run.metrics, **values}
+        self.run = await runs.renew(self.db, self.run, metrics=found)
+
+
+def recipe(settings: Settings) -> str:
+    """The recipe of a run, if nobody names one: the settings', or nano's own for nano."""
+    if registry.base(settings) == registry.NANO and "train_recipe" not in settings.model_fields_set:
+        return "nano-corrections"
+    return settings.train_recipe
+
+
+def base(settings: Settings) -> Path:
+    """The checkpoint folder that is trained.
+
+    Raises:
+        DatasetError: the configured model is no folder here.
+    """
+    named = settings.model
+    if named is None:
+        return nano.MODEL
+    folder = Path(named)
+    if not folder.is_dir():
+        raise DatasetError(
+            f"FOODCRITIC_MODEL={named} is no folder: download it, and set the folder, to train it"
+        )
+    return folder
+
+
+async def watch(db: Database, settings: Settings, stop: asyncio.Event) -> None:
+    """Take runs as they are asked for, one at a time, until `stop`: the trainer."""
+    async with wake.listen(db, runs.TOPIC) as bell:
+        while not stop.is_set():
+            run = await runs.claim(db, trainer())
+            if run is None:
+                await bell.wait(5.0)
+                continue
+            working = asyncio.create_task(work(db, settings, run))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+def trainer() -> str:
+    """A name for this process in the run's row."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+async def work(
+    db: Database, settings: Settings, run: Run, say: Callable[[str], object] = lambda line: None
+) -> Run:
+    """Do a claimed run to its end, whatever happens; cancelling the task gives it back.
+
+    How it ended is the run that is returned; it raises only `LeaseLost`.
+    """
+    made = _Work(db, settings, run, say)
+    made.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log.info("run.begun", run=run.id, recipe=run.recipe, attempt=run.attempts)
+    try:
+        await _beside(_beat(made), _stages(made))
+        ended = await runs.finish(db, made.run, RunStatus.SUCCEEDED)
+    except RunCancelled:
+        ended = await runs.finish(db, made.run, RunStatus.CANCELLED)
+    except LeaseLost:
+        log.warning("run.lost", run=run.id)
+        raise
+    except asyncio.CancelledError:
+        await asyncio.shield(runs.release(db, made.run))
+        log.info("run.released", run=run.id)
+        raise
+    except Exception as error:
+        if not isinstance(error, FoodcriticError):
+            log.exception("run.crashed", run=run.id)
+        said = str(error) if isinstance(error, FoodcriticError) else f"internal error: {error!r}"
+        logs = made.folder / "work" / "train.log"
+        where = f"\nlog: {logs}" if logs.exists() else ""
+        ended = await runs.finish(
+            db, made.run, RunStatus.FAILED, error=said[:LONGEST_ERROR] + where
+        )
+    _tidy(made.folder)
+    log.info("run.ended", run=run.id, status=str(ended.status), error=ended.error)
+    return ended
+
+
+async def _stages(made: _Work) -> None:
+    snapshot = await _dataset(made)
+    live = await registry.live(made.db)
+    trained = await _train(made, snapshot)
+    version = await _convert(made, trained)
+    verdict = await _gate(made, snapshot, live, version)
+    await made.stage("promote")
+    summary = {"version": version.name, "passed": verdict.passed, "summary": verdict.summary}
+    if not verdict.passed:
+        await made.note(verdict=summary)
+        await _prune(made.db, made.settings)
+        made.say(f"rejected: {verdict.summary}")
+        return
+    await registry.promote(made.db, version.name)
+    await made.note(verdict=summary)
+    await _taken(made, version)
+    await _prune(made.db, made.settings)
+
+
+async def _dataset(made: _Work) -> Snapshot:
+    """The snapshot of this run: the one it began with, or everything there is now."""
+    await made.stage("dataset", path=made.folder.relative_to(made.settings.home).as_posix())
+    home = made.settings.home
+    if made.run.dataset is not None:
+        return await asyncio.to_thread(dataset.find, home, made.run.dataset)
+    count = await corrections.approved(made.db)
+    sources = (*await corrections.read(made.db), *await asyncio.to_thread(imports.read, home))
+    drafted = await asyncio.to_thread(dataset.arrange, home, sources)
+    snapshot = await asyncio.to_thread(dataset.write, home, drafted)
+    counts = snapshot.card()["counts"]
+    await made.stage("dataset", dataset=snapshot.id)
+    await made.note(corrections=count, records=counts)
+    made.say(f"dataset {snapshot.id[:12]}: {counts['train']} to learn, {counts['val']} held out")
+    return snapshot
+
+
+async def _train(made: _Work, snapshot: Snapshot) -> Path:
+    """The folder of the trained checkpoint."""
+    start, data, out = base(made.settings), made.folder / "data", made.folder / "model"
+    await made.stage("prepare", base=registry.base(made.settings))
+    if out.is_dir():  # it was trained before we died
+        return out
+    if not (data / "train.json").exists():
+        async with _opened(swap.loader(made.settings, None)) as teacher:
+            kept = await replay.build(made.db, teacher, snapshot, data, lambda _: None)
+        await made.note(replayed=kept)
+        made.say(f"{kept} answers of {teacher.model} are learnt along, against forgetting")
+    await made.stage("train")
+    began = time.monotonic()
+
+    async def on_step(step: xtuner.Step) -> None:
+        figures = {
+            "iterations": step.iterations,
+            "lr": step.lr,
+            "samples_per_second": step.samples_per_second,
+            "seconds_left": step.seconds_left,
+            "memory_mb": step.memory_mb,
+        }
+        measured = runs.Step(step=step.iteration, loss=step.loss, metrics=figures)
+        made.run = await runs.step(made.db, made.run, [measured])
+        made.say(f"step {step.iteration}/{step.iterations}, loss {step.loss:.3f}")
+
+    overrides: Mapping[str, str] = made.run.config.get("set", {})
+    trained = await xtuner.train(
+        made.settings,
+        made.run.recipe,
+        data,
+        made.folder,
+        start,
+        on_step=on_step,
+        say=lambda line: log.info("run.training", run=made.run.id, doing=line),
+        overrides=overrides,
+    )
+    seconds = round(time.monotonic() - began, 1)
+    await made.note(training={**trained.metrics, "seconds": seconds})
+    return trained.checkpoint
+
+
+async def _convert(made: _Work, trained: Path) -> Version:
+    """The checkpoint as a registered candidate: it loads and answers, or the run fails."""
+    await made.stage("convert")
+    name = f"critic-{made.run.id}"
+    folder = made.settings.models / name
+    if not folder.is_dir():
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = folder.with_name(f".part-{name}")
+        await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
+        await asyncio.to_thread(shutil.copytree, trained, part, copy_function=_place)
+        part.rename(folder)
+    digest = await asyncio.to_thread(registry.digest, folder)
+    return await registry.add(
+        made.db,
+        name=name,
+        path=folder,
+        base=registry.base(made.settings),
+        sha256=digest,
+        run_id=made.run.id,
+    )
+
+
+async def _gate(made: _Work, snapshot: Snapshot, live: Version | None, version: Version) -> Verdict:
+    """Both models at the same exam, the verdict, and the report."""
+    await made.stage("gate")
+    exam = await asyncio.to_thread(
+        evaluate.exam, made.settings.home, snapshot, made.settings.language
+    )
+    results = []
+    for title, chosen in (("live", live), ("candidate", version)):
+        file = made.folder / f"{title}.json"
+        if not file.exists():
+            async with _opened(swap.loader(made.settings, chosen)) as engine:
+                result = await evaluate.measure(engine, exam)
+            file.write_text(json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8")
+        results.append(Result(**json.loads(file.read_bytes())))
+        made.say(f"{title} has sat the exam")
+    measured = evaluate.compare(*results)
+    verdict = gate.judge(measured)
+    curve = await runs.curve(made.db, made.run.id)
+    await asyncio.to_thread(
+        report.write, made.folder, made.run, exam, results[0], results[1], verdict, curve
+    )
+    kept = verdict.to_json() | {"report": f"runs/{made.run.id}/report.html"}
+    await registry.report(made.db, version, kept, rejected=not verdict.passed)
+    return verdict
+
+
+async def _taken(made: _Work, version: Version) -> None:
+    """Wait until a worker serves it.
+
+    Raises:
+        DatasetError: a worker could not load it, and has rolled back.
+    """
+    deadline = time.monotonic() + TAKEN_WITHIN
+    async with wake.listen(made.db, registry.TOPIC) as bell:
+        while time.monotonic() < deadline:
+            now = await registry.find(made.db, version.name)
+            if now.status is ModelStatus.REJECTED:
+                why = (now.report or {}).get("rolled_back", "it was rolled back")
+                raise DatasetError(f"{version.name} passed the gate but does not serve: {why}")
+            said = await registry.serving(made.db)
+            if said is None or said["version"] == version.name:
+                made.say(f"promoted: {version.name}")
+                return
+            await bell.wait(1.0)
+    log.warning("run.not_taken", version=version.name)
+
+
+async def _prune(db: Database, settings: Settings) -> None:
+    """Delete the files of versions that have not served for long; their rows stay."""
+    over = [
+        version
+        for version in await registry.listing(db, limit=1000)
+        if version.status in (ModelStatus.RETIRED, ModelStatus.REJECTED)
+        and version.folder(settings).is_relative_to(settings.models)
+    ]
+    for version in over[KEPT:]:
+        await asyncio.to_thread(shutil.rmtree, version.folder(settings), ignore_errors=True)
+
+
+async def _beat(made: _Work) -> None:
+    """The heartbeat; ends only by raising: cancelled, or lost."""
+    while True:
+        await asyncio.sleep(BEAT)
+        kept = await runs.renew(made.db, made.run)
+        made.run = replace(made.run, lease=kept.lease)
+
+
+async def _beside(beating: Coroutine[Any, Any, None], going: Coroutine[Any, Any, None]) -> None:
+    """Run both until `going` ends or one raises; the other is cancelled and has ended then."""
+    tasks = [asyncio.create_task(going), asyncio.create_task(beating)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _opened(load: swap.Load) -> AsyncIterator[Engine]:
+    engine = await load()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def _place(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _tidy(folder: Path) -> None:
+    """What a run that has ended leaves: configuration, logs, measurements, report."""
+    for heavy in (folder / "data", folder / "model"):
+        shutil.rmtree(heavy, ignore_errors=True)
+    for path in (folder / "work").glob("iter_*"):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
