@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -54,10 +55,11 @@ class _Found:
         )
 
 
-async def approved(db: Database) -> int:
-    """How many corrections may be trained on now: approved, with everybody's consent."""
+async def approved(db: Database, since: datetime | None = None) -> int:
+    """How many corrections may be trained on now: approved (since then), with all consent."""
+    newer = sa.true() if since is None else C.reviewed > since
     async with db.read() as session:
-        usable = _corrections().order_by(None).subquery()
+        usable = _corrections().where(newer).order_by(None).subquery()
         return await session.scalar(sa.select(sa.func.count()).select_from(usable)) or 0
 
 
@@ -103,13 +105,20 @@ def _corrections() -> sa.Select[Any]:
 
 
 def _liked() -> sa.Select[tuple[int]]:
-    """Answers more people liked than disliked, that nobody corrected."""
+    """Answers more people liked than disliked, that nobody corrected.
+
+    A thumb up counts if who gave it agreed to being learnt from; a thumb down, which only keeps
+    something out, always does.
+    """
     disputed = sa.select(C.id).where(C.job_id == J.id, C.status != ReviewStatus.REJECTED).exists()
+    voter = sa.orm.aliased(U)
     return (
         sa.select(J.id)
         .join(F, F.job_id == J.id)
         .join(U, (U.channel == J.channel) & (U.id == J.user_id))
+        .join(voter, (voter.channel == F.channel) & (voter.id == F.user_id))
         .where(U.consent.is_(True), J.status == JobStatus.SUCCEEDED, ~disputed)
+        .where(sa.or_(F.rating < 0, voter.consent.is_(True)))
         .group_by(J.id)
         .having(sa.func.sum(F.rating) > 0)
         .order_by(J.id)
