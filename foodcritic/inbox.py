@@ -19,11 +19,19 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from foodcritic import tables
 from foodcritic.db import Database
 
 U = tables.Update
+#: Rows are its parameters, so that it is compiled once and not for every number of rows.
+_INSERT = {
+    dialect: insert(U)
+    .on_conflict_do_nothing(index_elements=["source", "update_id"])
+    .returning(U.id)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +60,7 @@ async def receive(
     if not rows:
         return 0
     async with db.write() as session:
-        stored = await session.execute(
-            db.insert(U)
-            .values(rows)
-            .on_conflict_do_nothing(index_elements=["source", "update_id"])
-            .returning(U.id)
-        )
-        new = len(stored.all())
+        new = len((await session.execute(_INSERT[db.dialect], rows)).all())
         if new:
             db.ring(session, f"inbox:{source}")
     return new
