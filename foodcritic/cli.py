@@ -18,7 +18,7 @@ from rich.table import Table
 
 from foodcritic import serve
 from foodcritic import settings as settings_
-from foodcritic.errors import FoodcriticError, ModelError
+from foodcritic.errors import FoodcriticError
 from foodcritic.group import Commands
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 evaluate = typer.Typer(help="Measure a model.", no_args_is_help=True)
-models = typer.Typer(help="Prepare models.", no_args_is_help=True)
 app.add_typer(evaluate, name="evaluate")
-app.add_typer(models, name="models")
 serve.register(app)
 
 
@@ -220,23 +218,6 @@ def evaluate_foodieqa(
             Console(highlight=False).print(rows)
 
     _with_engine(settings, run)
-
-
-@models.command("convert")
-def convert(
-    source: Annotated[Path, typer.Argument(help="A checkpoint folder (InternVL2, InternLM2).")],
-    target: Annotated[Path, typer.Argument(help="The OpenVINO folder to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Half the size; for larger models.")] = False,
-) -> None:
-    """Build a folder that the CPU engine runs, from a checkpoint's weights: no hub, no torch."""
-    from engine import export, genai
-
-    export.export(source, target, "int8" if int8 else "fp16")
-    try:
-        genai.add_tokenizers(target)
-    except ModelError as error:  # only GenAI needs them
-        typer.secho(f"without OpenVINO GenAI's tokenizers: {error}", err=True)
-    typer.echo(f"{target}: ready; use it with FOODCRITIC_MODEL={target}")
 
 
 def _with_engine(settings: "Settings", run: Any) -> None:

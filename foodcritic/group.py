@@ -9,7 +9,11 @@ from typer.core import TyperGroup
 from foodcritic.errors import FoodcriticError
 
 #: Groups of commands that live beside what they do: name → module with a Typer called `app`.
-ELSEWHERE: Final = {"data": "training.commands"}
+ELSEWHERE: Final = {
+    "data": "training.commands",
+    "models": "training.model_commands",
+    "train": "training.train_command",
+}
 
 
 class Commands(TyperGroup):

@@ -1,0 +1,91 @@
+"""`foodcritic train`: one run here and now, with a progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.datasets import DatasetError
+from foodcritic import db as database
+from foodcritic import logs, runs
+from foodcritic import settings as settings_
+from foodcritic.columns import RunStatus
+from foodcritic.db import Database
+from foodcritic.errors import RunBusy
+from foodcritic.runs import Run
+from foodcritic.settings import Settings
+
+_STEP = re.compile(r"step (\d+)/(\d+), (loss [\d.]+)")
+
+app = typer.Typer(
+    help="Train a better model from what people said, judge it, and promote it or not."
+)
+
+
+@app.callback(invoke_without_command=True)
+def train(
+    recipe: Annotated[
+        str | None, typer.Option(help="Default: FOODCRITIC_TRAIN_RECIPE; nano's own for nano.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, e.g. optimizer.lr=3e-4."),
+    ] = None,
+) -> None:
+    """Run it here; a run that waits (or was left by a kill) is gone on with."""
+    overrides = {}
+    for value in values or ():
+        key, equals, text = value.partition("=")
+        if not equals:
+            raise DatasetError(f"--set {value}: write KEY=VALUE, e.g. optimizer.lr=3e-4")
+        overrides[key] = text
+    settings = settings_.load()
+    if "log_level" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    logs.configure(settings)
+    ended = asyncio.run(_run(settings, recipe, overrides))
+    verdict = ended.metrics.get("verdict", {})
+    if ended.status is not RunStatus.SUCCEEDED:
+        raise DatasetError(f"run {ended.id} {ended.status}: {ended.error or 'as was asked'}")
+    colour = "green" if verdict["passed"] else "yellow"
+    said = "promoted" if verdict["passed"] else "rejected"
+    typer.secho(f"{verdict['version']} {said}: {verdict['summary']}", fg=colour)
+    typer.echo(f"report: {settings.home / (ended.path or '') / 'report.html'}")
+
+
+async def _run(settings: Settings, recipe: str | None, overrides: dict[str, str]) -> Run:
+    from training import pipeline
+
+    async with database.connected(settings) as db:
+        await runs.sweep(db)
+        waiting = await runs.unfinished(db)
+        if waiting is None:
+            name = recipe or pipeline.recipe(settings)
+            waiting = await runs.create(db, name, actor="shell", config={"set": overrides})
+        run = await runs.claim(db, pipeline.trainer(), waiting.id)
+        if run is None:
+            raise RunBusy(waiting.id, waiting.stage)
+        return await _shown(db, settings, run)
+
+
+async def _shown(db: Database, settings: Settings, run: Run) -> Run:
+    from training import pipeline
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(f"run {run.id}", total=None)
+
+        def say(line: str) -> None:
+            if match := _STEP.fullmatch(line):
+                done, total = int(match[1]), int(match[2])
+                bar.update(task, completed=done, total=total, description=match[3])
+            else:
+                bar.console.print(line)
+
+        return await pipeline.work(db, settings, run, say)
