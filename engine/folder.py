@@ -11,8 +11,8 @@ from foodcritic.errors import ModelError
 
 #: A model below this size runs exactly, in 32 bits; a larger one as OpenVINO finds best.
 EXACT_BELOW = 256 * 2**20
-#: Photos in one question, for a model that takes several and does not say how many.
-PHOTOS = 8
+#: Photos in one question, for a model that takes several and does not say how many: an album's.
+PHOTOS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

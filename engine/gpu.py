@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import Generation, Message, Picture, PromptTooLong, folder, names, text
-from engine.budget import Budget
+from engine.budget import AT_ONCE, Budget
 from engine.prepare import Dtype, Prepared, Preparer
 from engine.runner import Prompt, Runner, Scored
 from foodcritic.errors import EngineError, ModelError
@@ -47,13 +47,14 @@ class GPU:
         tokenizer: text.Tokenizer,
         max_tiles: int = 12,
         first_word: float | None = None,
+        at_once: int = AT_ONCE,
         dtype: Dtype = "bfloat16",
     ) -> None:
         self._runner, self._name = runner, name
         self._template, self._tokenizer = text.Template(path), tokenizer
         self._shape = folder.shape(path, tokenizer)
         self._photos = Preparer(self._shape, dtype=dtype)
-        self._budget = Budget(min(max_tiles, self._shape.tiles), first_word)
+        self._budget = Budget(min(max_tiles, self._shape.tiles), first_word, at_once)
 
     @property
     def model(self) -> str:
@@ -92,7 +93,7 @@ class GPU:
         prompt = await self.prompt(messages)
         most = min(generation.max_new_tokens, self.context - len(prompt.ids))
         decoding = self._tokenizer.stream()
-        with self._budget.reading(prompt.fresh) as reading:
+        async with self._budget.reading(prompt.fresh) as reading:
             how = replace(generation, max_new_tokens=most)
             async with aclosing(self._runner.stream(prompt, how, self._shape.ends)) as steps:
                 async for ids in steps:
@@ -108,7 +109,7 @@ class GPU:
     ) -> tuple[tuple[str, float], ...]:
         started = time.monotonic()
         prompt = await self.prompt(messages)
-        with self._budget.reading(prompt.fresh) as reading:
+        async with self._budget.reading(prompt.fresh) as reading:
 
             async def score(begun: list[int], most: int) -> Scored:
                 asked = replace(prompt, ids=[*prompt.ids, *begun])

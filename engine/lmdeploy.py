@@ -13,6 +13,7 @@ photo's hash, so TurboMind's prefix cache knows them without reading their pixel
 
 import gc
 import itertools
+import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -42,6 +43,7 @@ class LMDeploy:
 
         # One thread an operator: with more, photo threads and the engine fight over the cores.
         torch.set_num_threads(1)
+        logging.getLogger("lmdeploy").setLevel(logging.WARNING)  # else two lines an answer
         self.plan = plan
         self._torch, self._config = torch, GenerationConfig
         self._dtype = torch.float16 if plan.dtype == "float16" else torch.bfloat16

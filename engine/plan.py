@@ -32,8 +32,8 @@ class Plan:
     max_batch_size: int = MOST_AT_ONCE
     #: Of the memory that is free once the weights are loaded.
     cache_max_entry_count: float = SHARE
-    #: Tokens a step. A photo that is cut by a step's end is encoded once more in the next.
-    max_prefill_token_num: int = 16384
+    #: Tokens a step; with `max_batch_size`, at most `session_len` (TurboMind's warm-up).
+    max_prefill_token_num: int = 8192
     #: 8: keys and values in 8 bits.
     quant_policy: int = 0
     prefix_caching: bool = True
