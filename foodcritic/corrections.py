@@ -25,7 +25,7 @@ from foodcritic.db import Database
 from foodcritic.errors import CorrectionError, CorrectionNotFound, JobNotFound
 
 #: Characters of a dish's name, and of a better answer (a Telegram message holds 4096).
-LONGEST_DISH: Final = 80
+LONGEST_DISH: Final = 60
 LONGEST_TEXT: Final = 4096
 
 C, J = tables.Correction, tables.Job

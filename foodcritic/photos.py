@@ -146,6 +146,8 @@ def store(media: Path, data: bytes) -> Photo:
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(path)
+    else:
+        os.utime(path)  # it is wanted again: too young to be swept (foodcritic.retention)
     return Photo(sha256=sha256, width=width, height=height, path=path)
 
 

@@ -90,7 +90,7 @@ async def test_what_says_nothing_or_too_much_is_refused(db: Database) -> None:
     for values, code in (
         ({}, "empty"),
         ({"dish": " \x00\n", "text": "\x1b"}, "empty"),
-        ({"dish": "x" * 81}, "too_long"),
+        ({"dish": "x" * 61}, "too_long"),
         ({"text": "x" * 4097}, "too_long"),
     ):
         with pytest.raises(CorrectionError) as refused:

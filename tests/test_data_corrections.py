@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from engine.datasets import DatasetError
 from foodcritic import critique, dialogue, feedback, people, photos, prompts, queue, tables
 from foodcritic.columns import JobKind, ReviewStatus
 from foodcritic.critique import Candidate
@@ -14,7 +16,7 @@ from foodcritic.db import Database
 from foodcritic.prompts import Hint
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import corrections, dataset, forget
+from training import corrections, dataset, forget, pictures
 from training.examples import Source
 
 PHO = Candidate(name_zh="越南河粉", name_en="Pho", probability=0.7)
@@ -243,3 +245,66 @@ async def test_what_is_withdrawn_is_forgotten_in_snapshots_too(db: Database, ans
     assert forget.forget(home, photos=[job.photos[0].sha256, "0" * 64]) == 1
     assert dataset.every(home) == []
     assert forget.forget(home) == 0
+    for gone in (one, two):
+        assert not gone.folder.exists()
+        with pytest.raises(DatasetError, match="cannot be trained again"):
+            dataset.find(home, gone.id[:12])
+        stone = json.loads((home / "datasets" / f"{gone.id}.gone.json").read_bytes())
+        assert (stone["reproducible"], stone["counts"]["train"] >= 0) == (False, True)
+
+
+async def test_a_liked_answer_is_forgotten_with_its_run_and_its_features(
+    db: Database, answered: Any
+) -> None:
+    """Also one without a photo, of which datasets remember a hash of the question."""
+    home = db.settings.home
+    shown, written = await answered(1), await answered(None, question="What is  umami?")
+    for job in (shown, written):
+        await feedback.rate(db, job.id, "telegram", 2, 1)
+    made = await dataset.snapshot(db)
+    data = home / "runs" / "1" / "data"
+    dataset.export(made, data)
+    clean = next((made.folder / "images").iterdir()).stem
+    features = home / "runs" / "features" / "encoder" / f"{clean}.safetensors"
+    features.parent.mkdir(parents=True)
+    features.touch()
+    trained = home / "datasets" / "trained.txt"
+    pictured = shown.photos[0].sha256
+    rows = made.records("train") + made.records("val")
+    (blind,) = (row for row in rows if "image" not in row)
+    text = dataset.text_key(blind["conversations"][0]["value"])
+    trained.write_text(f"{pictured}\n{text}\nkept\n")
+    assert forget.forget(home, answers=[written.id]) == 1
+    assert not data.exists()
+    assert features.exists()
+    await feedback.withdraw(db, written.id, "telegram", 2)
+    assert len((await dataset.snapshot(db)).records("train")) <= 1
+    assert forget.forget(home, photos=[shown.photos[0].sha256], answers=[shown.id]) == 1
+    assert not features.exists()
+    assert trained.read_text() == "kept\n"
+
+
+async def test_a_dataset_in_the_making_does_not_keep_what_is_withdrawn(
+    db: Database, answered: Any
+) -> None:
+    """It was read before, and is written after."""
+    job = await answered(1)
+    number = await correct(db, job, dish="ramen")
+    drafted = await dataset.draft(db)
+    forget.forget(db.settings.home, photos=[job.photos[0].sha256], corrections=[number])
+    pictures.keep(pictures.store(db.settings.home), photos.read(job.photos[0].path))
+    with pytest.raises(DatasetError, match="took back"):
+        dataset.write(db.settings.home, drafted)
+    assert dataset.every(db.settings.home) == []
+    assert list(pictures.store(db.settings.home).rglob("*.jpg")) == []
+
+
+async def test_a_thumb_up_teaches_if_who_gave_it_agreed(db: Database, answered: Any) -> None:
+    """A thumb down is heard in any case: it only keeps something out."""
+    first, second = await answered(1), await answered(2)
+    await feedback.rate(db, first.id, "telegram", 3, 1)
+    for person, rating in ((1, 1), (3, -1)):
+        await feedback.rate(db, second.id, "telegram", person, 1 if rating == 1 else -1)
+    assert (await read(db))[1].examples == ()
+    await _agree(db, 3)
+    assert [made.id for made in (await read(db))[1].examples] == [f"votes-{first.id}"]

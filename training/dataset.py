@@ -21,14 +21,25 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from engine.datasets import DatasetError
 from foodcritic.db import Database
-from training import card, corrections, examples, imports, lookalikes, merge, naming, pictures
+from training import (
+    card,
+    corrections,
+    examples,
+    imports,
+    lookalikes,
+    merge,
+    naming,
+    pictures,
+    withdrawn,
+)
 from training.card import Card
 from training.examples import Example, Source
 from training.merge import Merged
@@ -38,6 +49,10 @@ from training.split import VAL_SHARE, Side, bar, side
 #: What a snapshot holds besides images/.
 FILES: Final = ("card.json", "card.md", "pairs.json", "train.json", "val.json")
 IMAGES: Final = "images"
+#: What ends the name of the file that stays when a snapshot must go.
+TOMBSTONE: Final = ".gone.json"
+#: What begins the name of a snapshot that is being deleted.
+BURIED: Final = ".gone-"
 #: The source whose groups the gate judges by.
 CORRECTIONS: Final = "corrections"
 
@@ -139,7 +154,11 @@ def describe(made: Draft) -> Card:
 
 
 def write(home: Path, made: Draft) -> Snapshot:
-    """Write a draft as a snapshot; one with the same content is not written again."""
+    """Write a draft as a snapshot; one with the same content is not written again.
+
+    Raises:
+        DatasetError: somebody in it took back what they taught while it was being made.
+    """
     root = home / "datasets"
     pictures.private(root)
     work = Path(tempfile.mkdtemp(dir=root, prefix=".part-"))
@@ -156,8 +175,10 @@ def write(home: Path, made: Draft) -> Snapshot:
                 raise
     finally:
         _remove(work)
+    written = Snapshot(id=name, folder=folder)
+    _refuse_withdrawn(home, made, written)
     _remember(home, made.trained)
-    return Snapshot(id=name, folder=folder)
+    return written
 
 
 async def snapshot(db: Database) -> Snapshot:
@@ -172,6 +193,13 @@ def find(home: Path, name: str) -> Snapshot:
         DatasetError: there is none, or its files are not what they were.
     """
     fits = [made for made in every(home) if len(name) >= 8 and made.id.startswith(name)]
+    if not fits and len(name) >= 8:
+        for stone in sorted((home / "datasets").glob(f"{name}*{TOMBSTONE}")):
+            buried = json.loads(stone.read_bytes())
+            raise DatasetError(
+                f"dataset {buried['dataset']} is gone since {buried['gone'][:10]}: "
+                f"{buried['reason']}; what was trained on it cannot be trained again"
+            )
     if len(fits) != 1:
         raise DatasetError(f"there is no dataset {name}: foodcritic data export makes one")
     if digest(fits[0].folder) != fits[0].id:
@@ -185,9 +213,39 @@ def every(home: Path) -> list[Snapshot]:
     return [Snapshot(id=folder.name, folder=folder) for folder in folders]
 
 
-def remove(made: Snapshot) -> None:
-    """Delete a snapshot."""
-    shutil.rmtree(made.folder)
+def bury(home: Path, made: Snapshot, reason: str, when: datetime) -> None:
+    """Delete a snapshot, and leave word of it: its id, its counts, and why it is gone."""
+    card = made.folder / "card.json"
+    counts = json.loads(card.read_bytes()).get("counts") if card.exists() else None
+    stone = {
+        "dataset": made.id,
+        "gone": when.isoformat(timespec="seconds"),
+        "reason": reason,
+        "reproducible": False,
+        "counts": counts,
+    }
+    text = json.dumps(stone, ensure_ascii=False, indent=1) + "\n"
+    pictures.put(home / "datasets" / f"{made.id}{TOMBSTONE}", text.encode())
+    grave = home / "datasets" / f"{BURIED}{made.id}"
+    _remove(grave)
+    made.folder.rename(grave)  # at once: half a snapshot must not pass for one
+    shutil.rmtree(grave)
+
+
+def untrain(home: Path, names: Collection[str]) -> None:
+    """Forget that these photos (or keys of questions) were ever trained on.
+
+    What looked like them was on the same side and is remembered by itself.
+    """
+    before = _trained(home)
+    if before & set(names):
+        _put_trained(home, before - set(names))
+
+
+def text_key(question: str) -> str:
+    """What stands for the photo of an example without one: its first question."""
+    words = " ".join(question.split())
+    return f"text {hashlib.sha256(words.encode()).hexdigest()}"
 
 
 def pairs(made: Snapshot) -> list[dict[str, Any]]:
@@ -282,8 +340,19 @@ def _remove(folder: Path) -> None:
 
 
 def _key(made: Example) -> str:
-    """What stands for the photo of an example without one: its first question."""
-    return f"text {hashlib.sha256(made.asked[0].encode()).hexdigest()}"
+    return text_key(made.asked[0])
+
+
+def _refuse_withdrawn(home: Path, made: Draft, written: Snapshot) -> None:
+    gone = withdrawn.among(home, (example.id for example in made.merged.examples))
+    if not gone:
+        return
+    for example in made.merged.examples:
+        if example.id in gone and example.photo is not None:
+            for path in pictures.files(pictures.store(home), example.photo):
+                path.unlink(missing_ok=True)
+    shutil.rmtree(written.folder, ignore_errors=True)
+    raise DatasetError("somebody took back what they taught meanwhile: make the dataset again")
 
 
 def _trained(home: Path) -> frozenset[str]:
@@ -292,7 +361,10 @@ def _trained(home: Path) -> frozenset[str]:
 
 
 def _remember(home: Path, trained: frozenset[str]) -> None:
-    everything = trained | _trained(home)
+    _put_trained(home, trained | _trained(home))
+
+
+def _put_trained(home: Path, names: Collection[str]) -> None:
     path = home / "datasets" / "trained.txt"
-    pictures.put(path, "".join(f"{name}\n" for name in sorted(everything)).encode())
+    pictures.put(path, "".join(f"{name}\n" for name in sorted(names)).encode())
     path.chmod(0o600)

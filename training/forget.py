@@ -1,41 +1,104 @@
-"""Forgets photos and corrections that were withdrawn, also where they were already exported."""
+"""Forgets photos, corrections and answers that were withdrawn, also where they were exported.
+
+```
+ note (training.withdrawn) ─▶ snapshots that hold one: gone, a tombstone stays
+                           ─▶ data of runs that hold one: gone
+                           ─▶ clean photos, and what encoders made of them: gone
+```
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
-from training import dataset, pictures
+from training import dataset, pictures, withdrawn
+
+REASON: Final = "somebody whose photo or words it held took them back"
 
 
-def forget(home: Path, photos: Collection[str] = (), corrections: Collection[int] = ()) -> int:
-    """Delete the clean photos, and every snapshot that holds one of them or a correction.
+def forget(
+    home: Path,
+    photos: Collection[str] = (),
+    corrections: Collection[int] = (),
+    answers: Collection[int] = (),
+) -> int:
+    """Delete the clean photos, and every snapshot that holds one of them or of the rest.
 
     A snapshot is immutable: one that must lose something goes whole, and the next one is made
-    without it. Which side a photo was on stays known, by its hash. Nothing happens where there is
-    nothing.
+    without it. Its tombstone says that whatever was trained on it cannot be trained again. Nothing
+    happens where there is nothing.
 
     Args:
         photos: SHA-256 of the bytes as they came (`tables.Photo.sha256`).
         corrections: ids of `tables.Correction`.
+        answers: ids of `tables.Job`, whose answers people may have liked.
 
     Returns:
         How many snapshots are gone.
     """
+    if not (photos or corrections or answers) or not (home / "datasets").exists():
+        return 0
+    withdrawn.note(home, corrections, answers)
     store = pictures.store(home)
     clean: set[str] = set()
     for name in photos:
         for path in pictures.files(store, name):
             if path.suffix == ".jpg" and path.exists():
-                clean.add(f"{hashlib.sha256(path.read_bytes()).hexdigest()}.jpg")
+                clean.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    starts = tuple(f"corrections-{number}-" for number in corrections)
+    whole = {f"votes-{number}" for number in answers}
+    forgotten = set(photos)
+
+    def holds(folder: Path) -> bool:
+        found = False
+        for row in _rows(folder):
+            number = str(row.get("id", ""))
+            if number in whole or number.startswith(starts):
+                found = True
+                if row.get("image") is None and "conversations" in row:
+                    forgotten.add(dataset.text_key(row["conversations"][0]["value"]))
+        shown = any((folder / dataset.IMAGES / f"{name}.jpg").exists() for name in clean)
+        return found or shown
+
+    for left in (home / "datasets").glob(f"{dataset.BURIED}*"):
+        shutil.rmtree(left)  # by one that was killed
+    gone = [made for made in dataset.every(home) if holds(made.folder)]
+    for made in gone:
+        dataset.bury(home, made, REASON, datetime.now(UTC))
+    for data in sorted((home / "runs").glob("*/data")):
+        if holds(data):
+            shutil.rmtree(data)
+    # The photos go last: until then they tell which snapshots hold them, should we be killed.
+    for path in _features(home, clean):
+        path.unlink(missing_ok=True)
+    for name in photos:
+        for path in pictures.files(store, name):
             path.unlink(missing_ok=True)
-    said = [f'{{"id": "corrections-{number}-' for number in corrections]
-    gone = 0
-    for made in dataset.every(home):
-        texts = [(made.folder / name).read_text("utf-8") for name in dataset.FILES]
-        shown = any((made.folder / dataset.IMAGES / name).exists() for name in clean)
-        if shown or any(start in text for start in said for text in texts):
-            dataset.remove(made)
-            gone += 1
-    return gone
+    dataset.untrain(home, forgotten)
+    return len(gone)
+
+
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records and pairs of a dataset's folder."""
+    for name in ("train.json", "val.json", "pairs.json"):
+        if (folder / name).exists():
+            yield from json.loads((folder / name).read_bytes())
+
+
+def _features(home: Path, clean: Collection[str]) -> list[Path]:
+    """Files of `training/xtuner/cache.py`, named by the photo's."""
+    names = {f"{name}.safetensors" for name in clean}
+    folders = [path for path in home.iterdir() if path.name not in ("media", "datasets", "models")]
+    return [
+        path
+        for folder in folders
+        if names and folder.is_dir()
+        for path in folder.rglob("*.safetensors")
+        if path.name in names
+    ]

@@ -1,0 +1,126 @@
+"""Retention: what is older than the settings allow goes, nightly.
+
+```
+ sweep ─┬─ retention_days > 0: finished questions older than that, their answers, photos, dialogues
+        ├─ always: handled updates, questions nobody answered, photos that no question shows
+        └─ kept: what somebody taught us and agreed to being learnt from, until they say otherwise
+```
+
+What is kept for learning is kept with its whole dialogue: the datasets hold its earlier turns, too,
+and what is in a dataset must stay findable for /forget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+import structlog
+
+from foodcritic import inbox, tables
+from foodcritic.columns import FINISHED, ReviewStatus
+from foodcritic.db import Database
+
+log = structlog.get_logger(__name__)
+
+#: Handled updates are kept so long: they say which numbers were here, nothing else.
+UPDATES: Final = timedelta(days=2)
+#: An unanswered "what was wrong?" is no longer expected to be answered.
+ASKINGS: Final = timedelta(days=30)
+#: Files that no row names are left alone so long: their row may be on its way.
+ORPHANS: Final = timedelta(days=1)
+#: Rows deleted in one transaction.
+BATCH: Final = 500
+
+C, D, F, J, U = tables.Correction, tables.Dialogue, tables.Feedback, tables.Job, tables.User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """How much is gone."""
+
+    jobs: int
+    photos: int
+    updates: int
+
+
+async def sweep(db: Database) -> Swept:
+    """Delete what is too old; safe to repeat, and to interrupt."""
+    now, days = db.now(), db.settings.retention_days
+    jobs = await _jobs(db, now - timedelta(days=days)) if days else 0
+    photos = await _photos(db, now - ORPHANS)
+    updates = await inbox.sweep(db, now - UPDATES)
+    async with db.write() as session:
+        await session.execute(sa.delete(tables.Asking).where(tables.Asking.created < now - ASKINGS))
+    done = Swept(jobs=jobs, photos=photos, updates=updates)
+    log.info("swept", jobs=jobs, photos=photos, updates=updates)
+    return done
+
+
+async def _jobs(db: Database, before: datetime) -> int:
+    teaches = sa.or_(
+        sa.select(C.id).where(C.job_id == J.id, C.status != ReviewStatus.REJECTED).exists(),
+        sa.select(F.id).where(F.job_id == J.id, F.rating > 0).exists(),
+    )
+    agreed = sa.select(U.id).where(U.channel == J.channel, U.id == J.user_id, U.consent.is_(True))
+    taught = sa.select(J.id).where(teaches, agreed.exists())
+    dialogues = sa.select(J.dialogue_id).where(teaches, agreed.exists(), J.dialogue_id.is_not(None))
+    old = (
+        sa.select(J.id)
+        .where(
+            J.status.in_(FINISHED),
+            J.finished < before,
+            J.delivered.is_not(None),
+            J.id.not_in(taught),
+            sa.or_(J.dialogue_id.is_(None), J.dialogue_id.not_in(dialogues)),
+        )
+        .order_by(J.id)
+        .limit(BATCH)
+    )
+    gone = 0
+    while True:
+        async with db.write() as session:
+            ids = list(await session.scalars(old))
+            if ids:
+                await session.execute(_deletion(J, J.id.in_(ids)))
+        gone += len(ids)
+        if len(ids) < BATCH:
+            break
+    empty = ~sa.select(J.id).where(J.dialogue_id == D.id).exists()
+    async with db.write() as session:
+        await session.execute(_deletion(D, D.started < before, empty))
+    return gone
+
+
+async def _photos(db: Database, before: datetime) -> int:
+    """Photos no question shows: rows older than `before`, and files that no row names."""
+    p = tables.Photo
+    unseen = ~sa.select(tables.JobPhoto.job_id).where(tables.JobPhoto.sha256 == p.sha256).exists()
+    async with db.write() as session:
+        await session.execute(_deletion(p, p.created < before, unseen))
+    async with db.read() as session:
+        named = set(await session.scalars(sa.select(p.path)))
+    # Files are judged by the disk's clock, which a test's is not.
+    oldest = time.time() - ORPHANS.total_seconds()
+    return await asyncio.to_thread(_orphans, db.settings.media, named, oldest)
+
+
+def _orphans(media: Path, named: Collection[str], before: float) -> int:
+    gone = 0
+    for path in sorted(media.rglob("*")) if media.exists() else ():
+        if not path.is_file() or path.relative_to(media).as_posix() in named:
+            continue
+        if path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def _deletion(table: type[tables.Base], *where: Any) -> Any:
+    return sa.delete(table).where(*where).execution_options(synchronize_session=False)
