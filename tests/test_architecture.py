@@ -25,7 +25,7 @@ BEHIND = {
     "lmdeploy": ("engine/lmdeploy.py", "benchmarks/"),
     "torch": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),
     "transformers": ("training/", "engine/nano/", "benchmarks/"),
-    "xtuner": ("training/xtuner/",),
+    "xtuner": ("training/xtuner/", "benchmarks/"),
     "deepspeed": ("training/xtuner/",),
     "telegram": ("bot/", "tests/"),
     "gradio": ("web/",),
