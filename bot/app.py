@@ -22,6 +22,7 @@ from telegram.ext import Application, ExtBot
 from telegram.request import HTTPXRequest
 
 from bot import door, handlers, inbox, profile, texts, webhook
+from bot.admin import herald
 from bot.albums import Album
 from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
@@ -143,6 +144,9 @@ async def serve(
             asyncio.create_task(dispatcher.run(), name="dispatcher"),
             asyncio.create_task(courier.run(), name="courier"),
         ]
+        if settings.admins:
+            heralding = herald.run(db, bot, scale=pace.scale)
+            parts.append(asyncio.create_task(heralding, name="herald"))
         stack.push_async_callback(cancel, parts)
         stack.push_async_callback(courier.drain, DRAIN)
         stack.push_async_callback(dispatcher.drain, DRAIN)

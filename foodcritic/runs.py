@@ -25,6 +25,7 @@ from foodcritic import tables
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import LeaseLost, RunBusy, RunCancelled, RunNotFound
+from foodcritic.settings import Settings
 
 Stage = Literal["waiting", "prepare", "dataset", "train", "convert", "gate", "promote", "done"]
 Ending = Literal[RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
@@ -37,6 +38,8 @@ ATTEMPTS: Final = 3
 TRAINER_DIED: Final = "its trainer died"
 #: stages that load models: training itself, then the two that are compared
 HEAVY: Final = ("train", "convert", "gate")
+#: what the bundled model learns corrections by
+NANO_RECIPE: Final = "nano-corrections"
 #: what changes of a run ring
 TOPIC: Final = "runs"
 
@@ -82,6 +85,13 @@ class Step:
     step: int
     loss: float
     metrics: dict[str, Any]
+
+
+def recipe(settings: Settings) -> str:
+    """The recipe of a run, if nobody names one: the settings', or nano's own for nano."""
+    if settings.model is None and "train_recipe" not in settings.model_fields_set:
+        return NANO_RECIPE
+    return settings.train_recipe
 
 
 async def create(

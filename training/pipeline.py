@@ -81,13 +81,6 @@ class _Work:
         self.run = await runs.renew(self.db, self.run, metrics=found)
 
 
-def recipe(settings: Settings) -> str:
-    """The recipe of a run, if nobody names one: the settings', or nano's own for nano."""
-    if registry.base(settings) == registry.NANO and "train_recipe" not in settings.model_fields_set:
-        return "nano-corrections"
-    return settings.train_recipe
-
-
 def base(settings: Settings) -> Path:
     """The checkpoint folder that is trained.
 

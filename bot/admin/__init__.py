@@ -17,8 +17,10 @@ from telegram import Chat, Message, Update
 from telegram.ext import Application, BaseHandler, CommandHandler, filters
 
 from bot.admin.maintenance import on_maintenance
+from bot.admin.models import on_models, on_models_tap
 from bot.admin.orders import DATA, Order, Press
 from bot.admin.people import on_ban, on_quota, on_unban
+from bot.admin.retrain import on_retrain, on_retrain_tap
 from bot.desk import Desk, language
 
 AnyApplication: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
@@ -29,9 +31,14 @@ COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
     "ban": on_ban,
     "unban": on_unban,
     "maintenance": on_maintenance,
+    "retrain": on_retrain,
+    "models": on_models,
 }
 #: The `name` in a button's data (`orders.data`), and what answers the tap.
-TAPS: Final[Mapping[str, Callable[[Press], Awaitable[None]]]] = {}
+TAPS: Final[Mapping[str, Callable[[Press], Awaitable[None]]]] = {
+    "retrain": on_retrain_tap,
+    "models": on_models_tap,
+}
 
 
 def register(application: AnyApplication, desk: Desk) -> None:
