@@ -28,8 +28,10 @@ from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
 from bot.desk import Desk, language, say
 from bot.dispatch import Dispatcher
+from foodcritic import privacy
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
+from foodcritic.privacy import Withdraw
 from foodcritic.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -69,9 +71,16 @@ def make_bot(settings: Settings, pace: Pace) -> MeteredBot:
 
 
 async def run(
-    settings: Settings, db: Database, stop: asyncio.Event, *, pace: Pace | None = None
+    settings: Settings,
+    db: Database,
+    stop: asyncio.Event,
+    *,
+    pace: Pace | None = None,
+    withdraw: Withdraw = privacy.nothing,
 ) -> None:
     """Serve Telegram until `stop` is set; then ends within 10 seconds.
+
+    `withdraw` takes what somebody takes back, or is forgotten, out of the datasets.
 
     Raises:
         SettingsError: no token, or Telegram refuses it.
@@ -83,7 +92,7 @@ async def run(
     bot = make_bot(settings, pace)
     try:
         if await reach(bot, stop):
-            await serve(settings, db, bot, stop, pace)
+            await serve(settings, db, bot, stop, pace, withdraw)
     finally:
         for request in bot._request:
             await request.shutdown()
@@ -107,13 +116,18 @@ async def reach(bot: MeteredBot, stop: asyncio.Event) -> bool:
 
 
 async def serve(
-    settings: Settings, db: Database, bot: MeteredBot, stop: asyncio.Event, pace: Pace
+    settings: Settings,
+    db: Database,
+    bot: MeteredBot,
+    stop: asyncio.Event,
+    pace: Pace,
+    withdraw: Withdraw,
 ) -> None:
     """Run the parts until `stop` is set or one of them fails."""
     source = f"telegram:{bot.id}"
     # One bot a token polls, so nobody else on this host has this name.
     courier = Courier(db, bot, f"{source}@{socket.gethostname()}", scale=pace.scale)
-    desk = Desk(db=db, bot=bot, courier=courier)
+    desk = Desk(db=db, bot=bot, courier=courier, withdraw=withdraw)
     application = Application.builder().bot(bot).updater(None).build()
     handlers.register(application, desk)
     failures: dict[int, Exception] = {}

@@ -15,9 +15,10 @@ from bot.courier import CHANNEL, Courier
 from bot.delivery import Target
 from bot.markup import Part
 from bot.texts import Lang
-from foodcritic import house, people
+from foodcritic import house, people, privacy
 from foodcritic.db import Database
 from foodcritic.dialogue import Place
+from foodcritic.privacy import Withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ class Desk:
     courier: Courier
     #: who was told in a group to wait, and until when (bot.waits)
     told: dict[tuple[int, int, str], datetime] = field(default_factory=dict)
+    #: takes what somebody withdraws out of the datasets
+    withdraw: Withdraw = privacy.nothing
 
 
 def bound(desk: Desk, handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:

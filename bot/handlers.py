@@ -20,13 +20,17 @@ from telegram.ext import (
 
 from bot import (
     admin,
+    consent,
+    correcting,
     fetch,
     groups,
     inline,
     keyboards,
     memes,
     panel,
+    privacy,
     questions,
+    rating,
     texts,
     visits,
     waits,
@@ -59,7 +63,7 @@ def register(application: AnyApplication, desk: Desk) -> None:
     def on(handler: Callable[[Desk, T], Awaitable[None]]) -> Callable[[T, Any], Any]:
         return bound(desk, handler)
 
-    for part in (admin, groups, inline, memes, panel, visits):
+    for part in (admin, consent, correcting, groups, inline, memes, panel, privacy, rating, visits):
         part.register(application, desk)
     new = filters.UpdateType.MESSAGE
     for name in COMMANDS:
@@ -116,7 +120,7 @@ async def reply(desk: Desk, update: Update, name: str, **values: str | int) -> N
 async def on_message(desk: Desk, update: Update) -> None:
     message = update.effective_message
     assert message is not None
-    if not questions.is_for_us(message, desk.bot.bot):
+    if not questions.is_for_us(message, desk.bot.bot) or await correcting.heard(desk, message):
         return
     if fetch.has_picture(message):
         await questions.ask(desk, [message])
@@ -139,7 +143,9 @@ async def on_album(desk: Desk, album: Album) -> None:
 
 async def on_edited(desk: Desk, update: Update) -> None:
     message = update.edited_message
-    if message is not None and questions.is_for_us(message, desk.bot.bot):
+    if message is None or not questions.is_for_us(message, desk.bot.bot):
+        return
+    if not await correcting.heard(desk, message):
         await questions.replace(desk, message)
 
 

@@ -13,7 +13,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from bot import texts
 from bot.texts import Lang
 from foodcritic import memes
-from foodcritic.columns import JobKind
+from foodcritic.columns import JobKind, JobStatus
 from foodcritic.jobs import Job
 
 Action = Literal["stop", "again", "lang"]
@@ -57,7 +57,11 @@ def answered(lang: Lang, job: Job) -> InlineKeyboardMarkup | None:
     buttons = [(texts.text(lang, "button-again"), f"again:{job.id}")]
     if job.kind is JobKind.CRITIQUE and memes.has_card(job):
         buttons.append((texts.text(lang, "button-card"), f"card:{job.id}"))
-    return row(*buttons)
+    below = row(*buttons)
+    if job.status is not JobStatus.SUCCEEDED or not job.answer:
+        return below
+    rating = row(("👍", f"up:{job.id}"), ("👎", f"down:{job.id}"), ("✏️", f"fix:{job.id}"))
+    return InlineKeyboardMarkup([*rating.inline_keyboard, *below.inline_keyboard])
 
 
 def languages() -> InlineKeyboardMarkup:

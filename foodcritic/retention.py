@@ -13,6 +13,7 @@ and what is in a dataset must stay findable for /forget.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ UPDATES: Final = timedelta(days=2)
 ASKINGS: Final = timedelta(days=30)
 #: Files that no row names are left alone so long: their row may be on its way.
 ORPHANS: Final = timedelta(days=1)
+DAY: Final = timedelta(days=1)
+#: Seconds between two looks at whether a sweep is due.
+LOOK: Final = 600.0
+#: Remembers when the last sweep was, for all processes.
+SWITCH: Final = "swept"
 #: Rows deleted in one transaction.
 BATCH: Final = 500
 
@@ -61,6 +67,35 @@ async def sweep(db: Database) -> Swept:
     done = Swept(jobs=jobs, photos=photos, updates=updates)
     log.info("swept", jobs=jobs, photos=photos, updates=updates)
     return done
+
+
+async def daily(db: Database, stop: asyncio.Event) -> None:
+    """Sweep once a day, whichever process is first, until `stop` is set."""
+    while not stop.is_set():
+        if await _is_due(db):
+            try:
+                await sweep(db)
+            except (sa.exc.SQLAlchemyError, OSError):  # tomorrow is another day
+                log.exception("sweep_failed")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK)
+
+
+async def _is_due(db: Database) -> bool:
+    """Whether nobody has swept for a day; whoever is told so is the one to do it."""
+    s, now = tables.Switch, db.now()
+    async with db.write() as session:
+        claimed = await session.scalar(
+            db.insert(s)
+            .values(name=SWITCH, value={}, changed=now)
+            .on_conflict_do_update(
+                index_elements=["name"],
+                set_={"changed": now},
+                where=s.changed <= now - DAY,
+            )
+            .returning(s.name)
+        )
+    return claimed is not None
 
 
 async def _jobs(db: Database, before: datetime) -> int:

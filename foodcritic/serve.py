@@ -1,7 +1,7 @@
 """The commands that keep running: `up`, `demo`, and each process alone. Part of the root.
 
-    up, demo     bot (with a token) + web + worker in one process and one event loop
-    bot | web | worker     one of them; they meet in the database
+    up, demo     bot (with a token) + web + worker + trainer in one process and one event loop
+    bot | web | worker | trainer     one of them; they meet in the database
 
 Ctrl-C or SIGTERM sets one event that every part watches; each then finishes or gives back what it
 holds within 10 s. A part that fails takes the others down with it, in the same orderly way: what
@@ -43,7 +43,7 @@ out = Console(highlight=False)
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (up, demo, bot, web, worker):
+    for command in (up, demo, bot, web, worker, trainer):
         app.command()(command)
     data = typer.Typer(help="The database.", no_args_is_help=True)
     data.command("migrate")(migrate)
@@ -74,7 +74,7 @@ def bot(
         asyncio.run(app.set_up(_settings(quiet=True)))
         typer.echo("Telegram knows the commands and descriptions now")
         return
-    asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": app.run(s, db, stop)}))
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": _bot(s, db, stop)}))
 
 
 def web() -> None:
@@ -85,6 +85,11 @@ def web() -> None:
 def worker() -> None:
     """Run a worker alone: the model that answers."""
     asyncio.run(_serve(_settings(), lambda s, db, stop: {"worker": _worker(s, db, stop)}))
+
+
+def trainer() -> None:
+    """Run the trainer alone: runs that are asked for, and the nightly one."""
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"trainer": _trainer(s, db, stop)}))
 
 
 def migrate() -> None:
@@ -139,12 +144,18 @@ def _everything(
     if settings.telegram_bot_token is None:
         out.print("No TELEGRAM_BOT_TOKEN: the page runs without the bot.", style="dim")
     else:
-        from bot import app
-
-        parts["bot"] = app.run(settings, db, stop)
+        parts["bot"] = _bot(settings, db, stop)
     parts["web"] = _web(settings, db, stop)
     parts["worker"] = _worker(settings, db, stop, loaded)
+    parts["trainer"] = _trainer(settings, db, stop)
     return parts
+
+
+async def _bot(settings: Settings, db: Database, stop: asyncio.Event) -> None:
+    from bot import app
+    from training import forget
+
+    await app.run(settings, db, stop, withdraw=forget.forget)
 
 
 async def _web(settings: Settings, db: Database, stop: asyncio.Event) -> None:
@@ -164,7 +175,7 @@ async def _worker(
     holder = swap.Holder(loaded) if loaded else await swap.first(db, settings)
     parts = {
         "answers": worker.run(db, holder, settings, stop),
-        "models": swap.follow(db, holder, settings, stop),
+        "models": swap.follow(db, holder, settings, stop, changed=lambda e, _: worker.renew(db, e)),
     }
     try:
         await together(stop, parts)
@@ -172,12 +183,19 @@ async def _worker(
         await holder.close()
 
 
+async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> None:
+    from training import schedule
+
+    await schedule.run(db, settings, stop)
+
+
 async def _serve(settings: Settings, parts: Parts) -> None:
     """Run parts over one database until a signal, or until one of them ends."""
-    from foodcritic import db
+    from foodcritic import db, retention
 
     async with _stopping() as stop, db.connected(settings) as opened:
-        await together(stop, parts(settings, opened, stop))
+        running = parts(settings, opened, stop)
+        await together(stop, {**running, "retention": retention.daily(opened, stop)})
 
 
 async def together(

@@ -14,7 +14,8 @@ VALUES: dict[str, str | int] = {
     "ahead": 3, "seconds": 12, "minutes": 2, "limit": 5, "length": 5000, "name": "bot",
     "time": "12:30:00 UTC", "title": "Gourmets",
     "count": 57, "number": 3, "stage": "train", "step": 40, "total": 200, "loss": "0.123",
-    "reason": "better", "state": "live",
+    "reason": "better", "state": "live", "dish": "Pho", "text": "Broth.", "questions": 2,
+    "photos": 2, "ratings": 2, "corrections": 2, "days": 30, "learning": "no",
 }  # fmt: skip
 
 
@@ -65,7 +66,10 @@ def test_chinese_is_chinese_and_english_is_english() -> None:
 def test_every_message_is_used() -> None:
     code = "".join(p.read_text("utf-8") for p in texts.FOLDER.parent.rglob("*.py"))
     english = (texts.FOLDER / "en.ftl").read_text("utf-8")
-    families = ("photo-", "unsupported-", "command-", "limit-", "settings-")
+    families = (
+        *("photo-", "unsupported-", "command-", "limit-", "settings-"),
+        *("fix-", "consent-", "button-agree-", "button-drop-"),
+    )
     for name in messages("en"):
         assert f'"{name}"' in code or "{ " + name in english or name.startswith(families), name
 

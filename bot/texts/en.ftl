@@ -194,6 +194,105 @@ guest-photo-first = Mention @{ $name } in reply to a photo of a dish, or in the 
 command-meme = Make a meme of a photo
 command-settings = House rules, for administrators
 
+## Ratings and corrections
+
+rated-up = 👍 Thank you. Tap again to take it back.
+rated-down = 👎 Noted. With ✏️ you can tell me what was wrong.
+rated-none = Your rating is taken back.
+fix-ask = ✏️ { $name }, what is it really? Tap the right dish, or reply to this message with its name.
+fix-ask-dish = ✏️ { $name }, reply to this message with the name of the dish.
+fix-ask-text = ✏️ { $name }, reply to this message with the answer you would have given.
+fix-hint-dish = Name of the dish
+fix-hint-text = A better answer
+fix-noted-dish = ✏️ Noted: { $dish }.
+fix-noted-text = ✏️ Noted, a better answer: “{ $text }”
+fix-thanks = Thank you. Somebody reads it before I learn it.
+fix-undone = ↩️ Taken back.
+fix-left = All right, nothing changes.
+fix-too-long-dish = That is longer than the name of a dish: { $limit } characters are the most. For a whole answer tap ✏️ again and choose “{ button-better-text }”.
+fix-too-long-text = That is longer than I can keep: { $limit } characters are the most.
+button-no-dish = 🍽 No dish at all
+button-other-dish = ⌨️ Another dish
+button-better-text = 📝 A better answer
+button-leave = ✖️ Never mind
+button-undo = ↩️ Undo
+
+## Privacy
+
+consent-ask =
+    May I learn from you? If you agree, the photos and questions you send me, your thumbs up and your corrections may be used to train my models. The people who run me look at corrections first.
+    If not, I work just the same. You can change your mind at any time with /privacy.
+consent-yes = ✅ Thank you: I may learn from you. /privacy changes it.
+consent-no = 🚫 All right: I learn nothing from you. /privacy changes it.
+button-agree-yes = ✅ Yes, learn from me
+button-agree-no = 🚫 No
+privacy =
+    🔒 What I hold about you: { $questions ->
+        [one] one question with its answer
+       *[other] { $questions } questions with their answers
+    }, { $photos ->
+        [one] one photo
+       *[other] { $photos } photos
+    }, { $ratings ->
+        [one] one rating
+       *[other] { $ratings } ratings
+    }, { $corrections ->
+        [one] one correction
+       *[other] { $corrections } corrections
+    }, your Telegram number and your settings.
+
+    { $days ->
+        [0] I keep them until you delete them.
+        [one] I delete questions and photos after a day, except those I may learn from.
+       *[other] I delete questions and photos after { $days } days, except those I may learn from.
+    }
+    { $learning ->
+        [yes] ✅ I may learn from what you send.
+        [no] 🚫 I learn nothing from what you send.
+       *[unasked] 🚫 I learn nothing from what you send, because you have not said that I may.
+    }
+
+    /export – a copy of everything, as a file
+    /forget – delete everything
+    What stands in this chat is kept by Telegram: clear the chat to delete it.
+privacy-in-private = That is between you and me: write to me in private, @{ $name }.
+button-learn-yes = ✅ You may learn from me
+button-learn-no = 🚫 Learn nothing from me any more
+button-export = 📦 My data
+button-forget = 🗑 Forget me
+export-here =
+    { $total ->
+        [one] 📦 Everything I hold about you.
+       *[other] 📦 Everything I hold about you: file { $number } of { $total }.
+    }
+forget-ask =
+    🗑 Shall I forget you? { $questions ->
+        [0] Your settings,
+        [one] One question with its answer,
+       *[other] { $questions } questions with their answers,
+    } { $photos ->
+        [0] your ratings
+        [one] one photo, your ratings
+       *[other] { $photos } photos, your ratings
+    } and corrections go, also from what I learn from next. This cannot be undone.
+    What stands in this chat is kept by Telegram: clear the chat to delete it.
+button-drop-yes = 🗑 Yes, forget everything
+button-drop-no = No, keep it
+forget-not = All right, I forget nothing.
+forget-done =
+    🗑 Forgotten: { $questions ->
+        [0] your settings
+        [one] one question
+       *[other] { $questions } questions
+    }{ $photos ->
+        [0] {""}
+        [one] {" "}and one photo
+       *[other] {" "}and { $photos } photos
+    }, and all that belongs to them. If you write to me again, we meet for the first time.
+command-privacy = What I hold about you
+command-export = A copy of your data
+command-forget = Delete your data
+
 ## Training and models
 
 retrain-ask = 🏋️ Train a better model now? { $count } approved corrections, recipe { $name }. It takes minutes on a GPU or with nano, and hours on a CPU with a larger model. The new one serves only if it proves better.

@@ -170,6 +170,88 @@ guest-photo-first = 请回复一张菜的照片并提到 @{ $name }，或者写�
 command-meme = 把照片做成表情包
 command-settings = 群规矩（管理员）
 
+## 评分与纠正
+
+rated-up = 👍 谢谢。再点一次可以收回。
+rated-down = 👎 记下了。点 ✏️ 可以告诉我哪里不对。
+rated-none = 评分已收回。
+fix-ask = ✏️ { $name }，其实是什么？点正确的菜名，或者回复这条消息写出菜名。
+fix-ask-dish = ✏️ { $name }，请回复这条消息，写出菜名。
+fix-ask-text = ✏️ { $name }，请回复这条消息，写下你认为更好的回答。
+fix-hint-dish = 菜名
+fix-hint-text = 更好的回答
+fix-noted-dish = ✏️ 记下了：{ $dish }。
+fix-noted-text = ✏️ 记下了更好的回答：“{ $text }”
+fix-thanks = 谢谢。有人看过之后，我才会学。
+fix-undone = ↩️ 已收回。
+fix-left = 好的，什么都不变。
+fix-too-long-dish = 菜名没有这么长：最多 { $limit } 个字。要写整段回答，请再点一次 ✏️，选“{ button-better-text }”。
+fix-too-long-text = 太长了，最多 { $limit } 个字。
+button-no-dish = 🍽 根本不是菜
+button-other-dish = ⌨️ 另一道菜
+button-better-text = 📝 更好的回答
+button-leave = ✖️ 算了
+button-undo = ↩️ 撤销
+
+## 隐私
+
+consent-ask =
+    我可以向你学习吗？如果你同意，你发来的照片和问题、点的赞和做的纠正，可能会用来训练我的模型。纠正会先由运营者看过。
+    不同意也没关系，一切照常。随时可以用 /privacy 改变主意。
+consent-yes = ✅ 谢谢，我可以向你学习了。用 /privacy 可以更改。
+consent-no = 🚫 好的，我不会用你的内容来学习。用 /privacy 可以更改。
+button-agree-yes = ✅ 同意
+button-agree-no = 🚫 不同意
+privacy =
+    🔒 我保存的关于你的内容：{ $questions } 个问题和回答、{ $photos } 张照片、{ $ratings } 个评分、{ $corrections } 条纠正，还有你的 Telegram 编号和设置。
+
+    { $days ->
+        [0] 我一直保存，直到你删除。
+       *[other] 问题和照片在 { $days } 天后删除，你允许我学习的除外。
+    }
+    { $learning ->
+        [yes] ✅ 我可以从你发来的内容中学习。
+        [no] 🚫 我不从你发来的内容中学习。
+       *[unasked] 🚫 我不从你发来的内容中学习，因为你还没有同意。
+    }
+
+    /export – 全部内容的副本，一个文件
+    /forget – 全部删除
+    这个聊天里的消息由 Telegram 保存：要删除，请清空聊天记录。
+privacy-in-private = 这是你我之间的事：请私聊我，@{ $name }。
+button-learn-yes = ✅ 可以向我学习
+button-learn-no = 🚫 不要再向我学习
+button-export = 📦 我的数据
+button-forget = 🗑 忘掉我
+export-here =
+    { $total ->
+        [1] 📦 我保存的关于你的全部内容。
+       *[other] 📦 我保存的关于你的全部内容：第 { $number } 个文件，共 { $total } 个。
+    }
+forget-ask =
+    🗑 要我忘掉你吗？{ $questions ->
+        [0] 你的设置
+       *[other] { $questions } 个问题和回答
+    }、{ $photos ->
+        [0] {""}
+       *[other] { $photos } 张照片、
+    }你的评分和纠正都会删除，我以后学习也不再用到。无法恢复。
+    这个聊天里的消息由 Telegram 保存：要删除，请清空聊天记录。
+button-drop-yes = 🗑 是的，全部忘掉
+button-drop-no = 不，留着
+forget-not = 好的，什么都没有忘。
+forget-done =
+    🗑 已忘掉：{ $questions ->
+        [0] 你的设置
+       *[other] { $questions } 个问题
+    }{ $photos ->
+        [0] {""}
+       *[other] 、{ $photos } 张照片
+    }，以及与之有关的一切。你再写给我，就是初次见面了。
+command-privacy = 我保存了你的什么
+command-export = 导出你的数据
+command-forget = 删除你的数据
+
 ## 训练与模型
 
 retrain-ask = 🏋️ 现在训练更好的模型？已通过的纠正 { $count } 条，配方 { $name }。用 GPU 或 nano 几分钟，CPU 上的大模型要几小时。新模型证明更好才会上线。
