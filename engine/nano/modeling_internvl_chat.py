@@ -150,14 +150,15 @@ class InternVisionEncoder(nn.Module):
         )
         self.gradient_checkpointing = False
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, every: bool = False) -> tuple[Tensor, ...]:
+        """The last state, or `every` layer's: kept for nothing they take gigabytes."""
         states = [x]
         for layer in self.layers:
             if self.gradient_checkpointing and self.training:
                 x = self._gradient_checkpointing_func(layer.__call__, x)
             else:
                 x = layer(x)
-            states.append(x)
+            states = [*states, x] if every else [x]
         return tuple(states)
 
 
@@ -179,7 +180,7 @@ class InternVisionModel(InternVLPreTrained):
     def forward(
         self, pixel_values: Tensor, output_hidden_states: bool = False, **_: Any
     ) -> BaseModelOutputWithPooling:
-        states = self.encoder(self.embeddings(pixel_values))
+        states = self.encoder(self.embeddings(pixel_values), output_hidden_states)
         return BaseModelOutputWithPooling(
             last_hidden_state=states[-1],
             pooler_output=states[-1][:, 0],

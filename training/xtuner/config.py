@@ -7,6 +7,8 @@ Only values are rendered, no code: mmengine resolves each ``type`` by its dotted
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import pprint
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +27,24 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
+#: The same of XTuner's phi3_chat.
+PHI3: dict[str, Any] = {
+    "SYSTEM": "<|system|>\n{system}<|end|>\n",
+    "INSTRUCTION": "<|user|>\n{input}<|end|><|assistant|>\n",
+    "SUFFIX": "<|end|>",
+    "SUFFIX_AS_EOS": True,
+    "SEP": "\n",
+    "STOP_WORDS": ["<|end|>"],
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a recipe does not say: this run's files and machine."""
 
-    #: Checkpoint folder with its own modeling code.
+    #: Checkpoint folder that is trained from.
+    base: Path
+    #: The same as `base.view` makes it.
     model: Path
     #: LLaVA JSON.
     data: Path
@@ -42,6 +57,12 @@ class Job:
     cuda: bool
     cores: int
     processes: int = 1
+    #: A batch goes through the model in so many parts, after it ran out of memory.
+    split: int = 1
+    #: Folder of the frozen vision encoder's features, and bytes that all such folders may take.
+    features: Path | None = None
+    features_limit: int = 0
+    phi3: bool = False
 
 
 def render(recipe: Recipe, job: Job) -> str:
@@ -54,6 +75,13 @@ def render(recipe: Recipe, job: Job) -> str:
     return header + "".join(parts)
 
 
+def fingerprint(recipe: Recipe, job: Job) -> str:
+    """What a work folder belongs to: the recipe and the data, not the split or the machine."""
+    held = hashlib.sha256(job.data.read_bytes())
+    held.update(repr((dataclasses.astuple(recipe), job.processes)).encode())
+    return held.hexdigest()
+
+
 def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
     """The configuration as plain values."""
     return {
@@ -64,12 +92,15 @@ def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
         "train_cfg": {
             "type": "training.xtuner.loop.ResumingLoop",
             "max_iters": iterations(recipe, job),
+            "split": job.split,
+            "features_limit": job.features_limit,
         },
         "custom_hooks": [
             {
                 "type": "training.xtuner.loop.ProgressHook",
                 "folder": str(job.work),
-                "samples": recipe.data.batch_size,
+                "samples": recipe.data.batch_size // job.split,
+                "every": 10 * job.split,
             }
         ],
         "default_hooks": {
@@ -79,7 +110,7 @@ def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
             "checkpoint": {
                 "type": "CheckpointHook",
                 "by_epoch": False,
-                "interval": recipe.save.every,
+                "interval": recipe.save.every * job.split,
                 "max_keep_ckpts": recipe.save.keep,
                 "save_optimizer": True,
             },
@@ -104,10 +135,14 @@ def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
 
 
 def iterations(recipe: Recipe, job: Job) -> int:
-    """Forward passes of the whole run; an epoch drops the records that fill no batch."""
+    """Forward passes of the whole run; an epoch drops the records that fill no batch.
+
+    Rounded up to whole optimizer steps: what does not fill one would be computed for nothing.
+    """
     data = recipe.data
     per_epoch = max(1, job.records // (data.batch_size * job.processes))
-    return data.iterations or max(1, round(per_epoch * data.epochs))
+    wanted = data.iterations or max(1, round(per_epoch * data.epochs))
+    return -(-wanted // data.accumulate) * data.accumulate * job.split
 
 
 def _model(recipe: Recipe, job: Job) -> dict[str, Any]:
@@ -122,6 +157,8 @@ def _model(recipe: Recipe, job: Job) -> dict[str, Any]:
         "checkpoint_activations": model.checkpoint_activations,
         "head_on_labels": model.head_on_labels,
         "augment": recipe.data.augment,
+        "compile": model.compile and job.cuda,
+        "reentrant": recipe.optimizer.deepspeed == "zero3",
     }
     if model.lora:
         values["llm_lora"] = {
@@ -139,23 +176,25 @@ def _loader(recipe: Recipe, job: Job) -> dict[str, Any]:
     data = recipe.data
     workers = min(data.workers, job.cores)
     return {
-        "batch_size": data.batch_size,
+        "batch_size": data.batch_size // job.split,
         "num_workers": workers,
         "pin_memory": job.cuda,
         **({"prefetch_factor": 4} if workers else {}),
         "dataset": {
             "type": "training.xtuner.data.DialogueDataset",
             "model_path": str(job.model),
-            "template": TEMPLATE,
+            "template": PHI3 if job.phi3 else TEMPLATE,
             "data_path": str(job.data),
             "image_folder": str(job.images),
             "max_length": data.max_length,
             "device_resize": data.device_resize,
+            "features": str(job.features) if job.features else None,
         },
         "sampler": {
             "type": "training.xtuner.data.LengthBatches",
             "batch_size": data.batch_size,
-            "iterations": iterations(recipe, job),
+            "iterations": iterations(recipe, job) // job.split,
+            "split": job.split,
         },
         "collate_fn": {"type": "training.xtuner.data.collate"},
     }
@@ -173,7 +212,7 @@ def _optimizer(recipe: Recipe, job: Job) -> dict[str, Any]:
             **({"fused": True} if job.cuda and not optimizer.deepspeed else {}),
         },
         "clip_grad": {"max_norm": optimizer.max_norm, "error_if_nonfinite": False},
-        "accumulative_counts": recipe.data.accumulate,
+        "accumulative_counts": recipe.data.accumulate * job.split,
     }
     if optimizer.vision_lr != 1.0:
         values["paramwise_cfg"] = {

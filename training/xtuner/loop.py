@@ -1,5 +1,6 @@
 # mypy: disable-error-code="import-not-found,misc"
-"""The training loop's two additions: go on in the middle of the data, and say how far it is.
+"""What the training loop has besides XTuner's: it keeps the vision encoder's features before it
+starts, goes on in the middle of the data, in smaller parts if it must, and says how far it is.
 
 ``progress.jsonl`` in the work folder gains one line each ``every`` iterations:
 ``{"iteration", "iterations", "loss", "lr", "samples_per_second", "seconds_left", "memory_mb"}``.
@@ -13,29 +14,108 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner.loops import _InfiniteDataloaderIterator
+from PIL import UnidentifiedImageError
+from torch.utils.data import DataLoader, Dataset
 from xtuner.engine.runner import TrainLoop
 
+from . import cache
+from .data import DataError, DialogueDataset
+
 PROGRESS = "progress.jsonl"
+#: What a learning-rate schedule counts in iterations.
+COUNTS = {"begin", "end", "last_step", "_global_step", "T_max", "total_iters"}
 
 
 class ResumingLoop(TrainLoop):
-    """XTuner's loop, but a resumed run skips what it has seen without reading it."""
+    """XTuner's loop, but a resumed run skips what it has seen without reading it.
+
+    ``split`` is into how many parts a batch is cut: where a checkpoint was made with another, its
+    iterations and schedules are counted anew. ``features_limit``: see `cache.fill`.
+    """
+
+    _iter: int
+
+    def __init__(self, *args: Any, split: int = 1, features_limit: int = 0, **kwargs: Any) -> None:
+        self.split, self.features_limit = split, features_limit
+        super().__init__(*args, **kwargs)
 
     def run(self) -> Any:
         """Train to the last iteration."""
-        self.runner.call_hook("before_train")
-        self.runner.call_hook("before_train_epoch")
+        self._keep_features()
         if self._iter:
+            self._count_anew()
             self.dataloader.sampler.skip = self._iter
             self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        self.runner.message_hub.update_info("split", self.split)
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
+
+    def _count_anew(self) -> None:
+        hub, runner = self.runner.message_hub, self.runner
+        before = hub.get_info("split", 1)
+        if before == self.split:
+            return
+        self._iter = self._iter * self.split // before
+        for schedule in schedules(runner.param_schedulers):
+            for name in COUNTS & vars(schedule).keys():
+                setattr(schedule, name, getattr(schedule, name) * self.split // before)
+        if hasattr(runner.optim_wrapper, "initialize_count_status"):
+            runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
+
+    def _keep_features(self) -> None:
+        """Show every photo to the frozen vision encoder once; each process its share."""
+        dataset = self.dataloader.dataset
+        if dataset.features is None:
+            return
+        photos = [dataset.photo(index) for index in range(len(dataset))]
+        wanted = [photo for photo in dict.fromkeys(photos) if photo is not None]
+        left = cache.missing(dataset.features, wanted)[get_rank() :: get_world_size()]
+        if left and self.features_limit:
+            model = critic(self.runner.model)
+            workers = self.dataloader.num_workers
+            tiles = DataLoader(Tiles(dataset, left), batch_size=None, num_workers=workers)
+            limit = self.features_limit // get_world_size()
+            made = cache.fill(dataset.features, tiles, model.look, limit, wanted)
+            self.runner.logger.info(f"kept the features of {made} of {len(left)} photos")
+        barrier()
+
+
+class Tiles(Dataset[tuple[Path, torch.Tensor]]):
+    """Photos and their tiles."""
+
+    def __init__(self, dataset: DialogueDataset, photos: list[Path]) -> None:
+        self.dataset, self.photos = dataset, photos
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[Path, torch.Tensor]:
+        photo = self.photos[index]
+        try:
+            return photo, self.dataset.tiles(photo)
+        except (OSError, UnidentifiedImageError) as error:
+            raise DataError(f"{photo} cannot be read: {error}") from error
+
+
+def critic(model: Any) -> Any:
+    """The model inside DeepSpeed's and torch's wrappers."""
+    while not hasattr(model, "look"):
+        model = model.model if hasattr(model, "model") else model.module
+    return model
+
+
+def schedules(given: Any) -> list[Any]:
+    """mmengine keeps a list, or a dict of lists."""
+    return [s for part in given.values() for s in part] if isinstance(given, dict) else list(given)
 
 
 class ProgressHook(Hook):

@@ -6,10 +6,19 @@ The package calls ``settle`` when it is imported, before any of its modules impo
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import signal
+import socket
 import sys
+import threading
 
 import torch
+
+
+class MachineError(Exception):
+    """The machine cannot do what was asked; the message says what to ask for."""
 
 
 def settle() -> None:
@@ -25,6 +34,8 @@ def settle() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    # Batches of many lengths leave memory in pieces that fit none of the next.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     if not torch.cuda.is_available():
         sys.modules["triton"] = None  # type: ignore[assignment]
 
@@ -32,3 +43,49 @@ def settle() -> None:
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def limit_memory(gigabytes: float | None) -> None:
+    """Take no more than so much: of the GPU's memory, or without one of the machine's.
+
+    Raises MachineError where there is less than that.
+    """
+    if gigabytes is None:
+        return
+    wanted = round(gigabytes * 1e9)
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        if wanted > total:
+            raise MachineError(f"the GPU has {total / 1e9:.1f} GB, not {gigabytes}: allow less")
+        torch.cuda.set_per_process_memory_fraction(wanted / total)
+    else:
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, wanted))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch may help: CUDA's allocator, the CPU's, or cuBLAS' and NCCL's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    signs = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+
+
+def die_with_parent() -> None:
+    """End our whole process group when standard input ends: whoever started us is gone."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,27 +1,37 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
-"""Turns a training checkpoint into a Hugging Face folder that loads by itself.
+"""Turns a training checkpoint into a Hugging Face folder that loads by itself, and a PEFT adapter.
 
-    work/iter_N.pth + base folder -> adapters merged -> model.safetensors + the base's other files
+    work/iter_N.pth + base folder ─▶ OUT          the base's files, its shards with what was learned
+                                  └▶ OUT-adapter  adapter_model.safetensors, mlp1.safetensors
 
-XTuner's ``convert_to_official.py`` rounds to bfloat16 and leaves the modeling code behind.
+Shard by shard, so that memory holds one, in the base's own precision. XTuner's
+``convert_to_official.py`` builds the whole model, rounds to bfloat16, and leaves behind the
+modeling code and the template that was trained with.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import AutoTokenizer
 
-from .model import Critic
+from . import base as base_
 
-#: What a checkpoint folder keeps its weights in; everything else is copied.
-WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".safetensors.index.json")
+#: What a checkpoint folder keeps its weights in, apart from safetensors; not copied.
+WEIGHTS = (".bin", ".pth", ".pt", ".bin.index.json")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+ADAPTED = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.default\.weight")
+LLM = "language_model."
+TEMPLATE = "chat_template.jinja"
 
 
 class MergeError(Exception):
@@ -40,42 +50,130 @@ def last_checkpoint(work: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def merge(config: Path, checkpoint: Path, out: Path, dtype: str = "fp16") -> Path:
-    """Write ``out`` from a run's rendered config and checkpoint; returns ``out``.
+def merge(
+    config: Path, checkpoint: Path, base: Path, out: Path, dtype: str | None = None
+) -> tuple[Path, Path | None]:
+    """Write `out` from a run's rendered config, checkpoint and base; returns it and the adapter.
 
-    ``out`` appears at once, complete: it is built beside and renamed. Raises MergeError when the
-    checkpoint holds tensors that the model does not.
+    Each appears at once, complete: it is built beside and renamed. `dtype` is of DTYPES; None
+    keeps the base's. Raises MergeError when the checkpoint holds tensors that the base does not.
     """
-    settings: dict[str, Any] = dict(Config.fromfile(config).model)
-    settings.pop("type")
-    settings |= {"quantization_llm": False, "weights": "fp32"}
-    model = Critic(**settings)
-    unknown = model.load_state_dict(_state(checkpoint), strict=False).unexpected_keys
+    lora = Config.fromfile(config).model.get("llm_lora")
+    whole, pairs = split(_state(checkpoint))
+    if pairs and lora is None:
+        raise MergeError(f"{checkpoint} holds adapters, {config} names none")
+    part = _fresh(out)
+    for file in sorted(base.iterdir()):
+        if file.is_file() and not file.name.endswith((*WEIGHTS, ".safetensors")):
+            shutil.copy(file, part / file.name)
+    used: set[str] = set()
+    for file in sorted(base.glob("*.safetensors")):
+        shard: dict[str, Tensor] = {}
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                tensor = tensors.get_tensor(name)
+                wanted = DTYPES[dtype] if dtype else tensor.dtype
+                if name in whole:
+                    tensor = whole[name]
+                    used.add(name)
+                module = name.removesuffix(".weight")
+                if name.endswith(".weight") and module in pairs:
+                    tensor = adapted(tensor, pairs[module], lora["lora_alpha"] / lora["r"])
+                    used.add(module)
+                shard[name] = tensor.to(wanted).contiguous()
+        save_file(shard, part / file.name, {"format": "pt"})
+    unknown = sorted((whole.keys() | pairs.keys()) - used)
     if unknown:
-        raise MergeError(f"{checkpoint} does not fit {settings['model_path']}: {unknown[0]}")
-    inner = model.model
-    if model.use_llm_lora:
-        inner.language_model = inner.language_model.merge_and_unload()
-    if model.use_visual_encoder_lora:
-        inner.vision_model = inner.vision_model.merge_and_unload()
-    base, part = Path(settings["model_path"]), out.with_name(out.name + ".part")
+        raise MergeError(f"{checkpoint} does not fit {base}: {unknown[0]}")
+    _teach_template(part)
+    _place(part, out)
+    return out, _adapter(out, base, lora, whole, pairs) if pairs else None
+
+
+def split(
+    state: dict[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """Tensors by the base's names, and adapters, ``{"A": (r, in), "B": (out, r)}``, by module."""
+    whole: dict[str, Tensor] = {}
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        plain = name.removeprefix("model.").replace("base_model.model.", "")
+        if found := ADAPTED.fullmatch(plain):
+            pairs.setdefault(found["module"], {})[found["side"]] = tensor
+        else:
+            whole[plain] = tensor
+    return whole, pairs
+
+
+def adapted(weight: Tensor, pair: dict[str, Tensor], scale: float) -> Tensor:
+    """W + scale · B A, computed in float32 (Hu et al. 2021)."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = (pair[side].to(device, torch.float32) for side in "AB")
+    return (weight.to(device, torch.float32) + scale * (b @ a)).cpu()
+
+
+def _adapter(
+    out: Path,
+    base: Path,
+    lora: dict[str, Any],
+    whole: dict[str, Tensor],
+    pairs: dict[str, dict[str, Tensor]],
+) -> Path:
+    """What PEFT reads for the language model, and the projector that was trained along with it."""
+    from peft import LoraConfig
+
+    folder = out.with_name(out.name + "-adapter")
+    part = _fresh(folder)
+    names = sorted({module.rsplit(".", 1)[1] for module in pairs})
+    settings = {key: lora[key] for key in ("r", "lora_alpha", "lora_dropout", "task_type")}
+    LoraConfig(
+        **settings, target_modules=names, inference_mode=True, base_model_name_or_path=base.name
+    ).save_pretrained(part)
+    tensors = {
+        f"base_model.model.{module.removeprefix(LLM)}.lora_{side}.weight": tensor.contiguous()
+        for module, pair in pairs.items()
+        for side, tensor in pair.items()
+    }
+    save_file(tensors, part / "adapter_model.safetensors", {"format": "pt"})
+    save_file({k: v.contiguous() for k, v in whole.items()}, part / "mlp1.safetensors")
+    (part / "README.md").write_text(
+        f"LoRA of {base.name}'s language model, for PEFT, and the projector that was trained "
+        "along with it (mlp1.safetensors): the adapter alone is not the trained model.\n",
+        encoding="utf-8",
+    )
+    _place(part, folder)
+    return folder
+
+
+def _teach_template(folder: Path) -> None:
+    """Engines write prompts by the folder's chat template: it shall be the one trained with."""
+    if base_.language_model(base_.read_config(folder)) != base_.OURS:
+        return
+    text = (base_.CODE / "model" / TEMPLATE).read_text(encoding="utf-8")
+    (folder / TEMPLATE).write_text(text, encoding="utf-8")
+    _update(folder / "tokenizer_config.json", chat_template=text)
+    words = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+    ends = {words.eos_token_id, words.convert_tokens_to_ids("<|im_end|>")} - {None}
+    _update(folder / "generation_config.json", eos_token_id=sorted(ends))
+
+
+def _update(path: Path, **values: Any) -> None:
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if found != found | values:
+        text = json.dumps(found | values, indent=2, ensure_ascii=False, sort_keys=True)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def _fresh(folder: Path) -> Path:
+    part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for file in base.iterdir():
-        if file.is_file() and not file.name.endswith(WEIGHTS):
-            shutil.copy(file, part / file.name)
-    save_file(tensors(inner, DTYPES[dtype]), part / "model.safetensors", {"format": "pt"})
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
-    return out
+    return part
 
 
-def tensors(model: torch.nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The model's weights in ``dtype``, each with memory of its own."""
-    return {
-        name: tensor.detach().to(dtype).contiguous().clone()
-        for name, tensor in model.state_dict().items()
-    }
+def _place(part: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def _state(checkpoint: Path) -> dict[str, Tensor]:

@@ -1,15 +1,19 @@
-# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
+# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call,untyped-decorator"
 """XTuner's InternVL model, with the same loss and gradients for less time and memory.
 
-    photos (uint8, own size) -> augment, enlarge, normalise on the device -> extract_feature
+    photos (bytes) -> augment, enlarge, normalise on the device -> look -> features -> mlp1
     tokens -> embeddings, image positions filled -> decoder -> head where labels are -> loss
 
 - The head is computed only where there is a label: on InternVL2 97 % of the positions are picture
   or prompt, and their float32 logits are what runs a 24 GB card out of memory.
 - Rows are padded on the right and the decoder is causal, so no real position sees a padded one: no
   mask is needed, and attention takes its fast path.
-- XTuner asks the modeling code for ``flash_attention_2``; nano's answers with SDPA, which picks a
-  flash kernel by itself.
+- XTuner asks the modeling code for ``flash_attention_2``; ours (see `base`) answers with SDPA,
+  which picks a flash kernel by itself.
+- A frozen vision encoder sees a photo once (see `cache`), and never drops a path at random.
+- With ``compile`` the decoder's layers are fused by torch: between the matrix products a LoRA layer
+  reads and writes its activations twenty times. Activation checkpoints are not reentrant, so that
+  what is recomputed is the same graph, and drops the same.
 """
 
 from __future__ import annotations
@@ -40,8 +44,11 @@ class Critic(InternVL_V1_5):
         checkpoint_activations: bool = True,
         head_on_labels: bool = True,
         augment: bool = False,
+        compile: bool = False,
+        reentrant: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.reentrant = reentrant
         super().__init__(**kwargs)
         self.model.language_model.config.use_cache = False
         self.head_on_labels = head_on_labels
@@ -54,6 +61,36 @@ class Critic(InternVL_V1_5):
             self.model.load_state_dict(read_weights(Path(kwargs["model_path"])))
         if not checkpoint_activations:
             self.gradient_checkpointing_disable()
+        elif self.use_llm_lora:  # PEFT has switched XTuner's own kind on again
+            self.activation_checkpointing_enable()
+        if compile:
+            fuse(self.decoder.model.layers)
+
+    def activation_checkpointing_enable(self) -> None:
+        """Recompute each layer in the backward pass; `reentrant` is for ZeRO-3 alone."""
+        how = {"use_reentrant": self.reentrant}
+        self.model.language_model.gradient_checkpointing_enable(how)
+
+    @property
+    def decoder(self) -> Any:
+        """The language model with its head, adapters inside."""
+        llm = self.model.language_model
+        return llm.get_base_model() if hasattr(llm, "get_base_model") else llm
+
+    @torch.no_grad()
+    def look(self, tiles: Tensor) -> Tensor:
+        """What enters mlp1, (tiles, tokens, width), of tiles (tiles, 3, image, image) in bytes."""
+        vision = self.model.vision_model
+        training, seen = vision.training, []
+        hook = self.model.mlp1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            vision.eval()
+            pixels = self._normal(tiles.to(next(vision.parameters()).device))
+            self.model.extract_feature(pixels.to(vision.dtype))
+        finally:
+            hook.remove()
+            vision.train(training)
+        return seen[0]
 
     def forward(self, data: dict[str, Any], data_samples: Any = None, mode: str = "loss") -> Any:
         """The batch's loss, as ``{"loss": scalar}``."""
@@ -68,26 +105,27 @@ class Critic(InternVL_V1_5):
         return {"loss": self._loss(pixels, data)}
 
     def _pixels(self, images: Tensor) -> Tensor:
-        if images.ndim == 5:  # made by XTuner's own transform: (photos, tiles, 3, h, w)
-            return images.flatten(0, 1)
+        if images.ndim == 5:  # tiles: (photos, tiles, 3, image, image)
+            return self._normal(images.flatten(0, 1))
         size = self.image_size
         if self.augment and self.training:
             images = crop(images.float())
         # Antialiased bicubic is Pillow's kernel (a = -0.5); Pillow also rounds to whole bytes.
         pixels = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
-        pixels = pixels.round().clamp(0, 255) / 255
+        return self._normal(pixels.round().clamp(0, 255))
+
+    @staticmethod
+    def _normal(pixels: Tensor) -> Tensor:
+        pixels = pixels.float() / 255
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
         return (pixels - mean) / std
 
     def _loss(self, pixels: Tensor | None, data: dict[str, Any]) -> Tensor:
         ids, labels, mask = data["input_ids"], data["labels"], data["attention_mask"]
-        llm = self.model.language_model
-        core = llm.get_base_model() if hasattr(llm, "get_base_model") else llm
+        core = self.decoder
         embeds = core.get_input_embeddings()(ids)
-        if pixels is not None:
-            pixels = pixels.to(self.model.vision_model.dtype)
-            context = frozen_features if self._vision_is_frozen() else extract_features
-            features = context(self.model, pixels)
+        features = self._features(pixels, data["features"])
+        if features is not None:
             selected = (ids == self.model.img_context_token_id).unsqueeze(-1)
             places, tokens = int(selected.sum()), features.numel() // features.shape[-1]
             if places != tokens:
@@ -108,8 +146,27 @@ class Critic(InternVL_V1_5):
             losses = soften(losses, logits, labelled, data["soft_ids"], data["soft_targets"])
         return losses.mean()
 
+    def _features(self, pixels: Tensor | None, kept: Tensor | None) -> Tensor | None:
+        """Picture tokens, (all tokens, width): of photos just seen, then of those seen before."""
+        model, found = self.model, []
+        if pixels is not None:
+            pixels = pixels.to(model.vision_model.dtype)
+            context = frozen_features if self._vision_is_frozen() else extract_features
+            found.append(context(model, pixels).flatten(0, 1))
+        if kept is not None:
+            found.append(model.mlp1(kept.to(model.mlp1[-1].weight.dtype)).flatten(0, 1))
+        return torch.cat(found) if found else None
+
     def _vision_is_frozen(self) -> bool:
         return self.freeze_visual_encoder and not self.use_visual_encoder_lora
+
+
+def fuse(layers: nn.ModuleList) -> None:
+    """Compile each layer, one graph for all of them and for every length and batch."""
+    # A layer that torch cannot compile runs as it is: slower, and as right.
+    torch._dynamo.config.suppress_errors = True
+    for layer in layers:
+        layer.compile(dynamic=True)
 
 
 def extract_features(model: nn.Module, pixels: Tensor) -> Tensor:

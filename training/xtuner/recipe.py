@@ -42,6 +42,10 @@ class Model:
     checkpoint_activations: bool = True
     #: Compute logits only at positions with a label: the same loss, without gigabytes of zeros.
     head_on_labels: bool = True
+    #: Keep on the disk what a frozen vision encoder made of each photo (bounded by a setting).
+    cache_features: bool = True
+    #: Let torch fuse the decoder's layers; half a minute at the start, on a GPU only.
+    compile: bool = False
     lora: Lora | None = None
 
 
@@ -179,6 +183,14 @@ def _check(recipe: Recipe) -> None:
     for key, (value, allowed) in choices.items():
         if value not in allowed:
             raise RecipeError(f"{key} cannot be {value!r}: {allowed}")
+    if model.compile and optimizer.deepspeed == "zero3":
+        raise RecipeError(
+            "model.compile and zero3 do not go together: zero3 gathers weights by hooks"
+        )
+    if recipe.save.every % data.accumulate:
+        raise RecipeError(
+            "save.every must be a multiple of data.accumulate: a checkpoint holds no gradients"
+        )
     positive = {
         "data.batch_size": data.batch_size,
         "data.accumulate": data.accumulate,

@@ -1,66 +1,82 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
 """Trains an InternVL2 checkpoint on LLaVA JSON with XTuner: recipe in, Hugging Face folder out.
 
-    recipe -> config/xtuner.py -> xtuner.tools.train (in this process) -> merge -> OUT
+    recipe -> config/xtuner.py -> xtuner.tools.train (in this process) -> merge -> check -> OUT
 
 Run it again with the same ``--work`` after a kill: it goes on from the last checkpoint. ``--work``
-holds the config, the checkpoints (bounded), logs and ``progress.jsonl``.
+holds the config, the checkpoints (bounded), logs and ``progress.jsonl``. Out of memory it ends with
+status OUT_OF_MEMORY and names the next ``--split``: `training.run` starts it again with that.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from . import config, machine, recipe
-from .merge import DTYPES, last_checkpoint, merge
+from . import base, cache, check, config, machine, recipe
+from .merge import DTYPES, MergeError, last_checkpoint, merge
 
 #: Our rendered configuration; apart, because mmengine writes one of the same name into ``--work``.
 CONFIG = Path("config", "xtuner.py")
+#: Exit status: a batch did not fit; the last line says what ``--split`` would make it smaller.
+OUT_OF_MEMORY = 77
+#: Seconds that the other processes wait for the first one to prepare.
+PATIENCE = 120.0
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse arguments, train, merge; the last line on stdout is one JSON object."""
     args = _arguments(argv)
-    overrides = dict(item.split("=", 1) for item in args.set)
+    if args.watch:
+        machine.die_with_parent()
     try:
-        chosen = recipe.load(args.recipe, overrides)
-    except recipe.RecipeError as error:
-        sys.exit(f"train: {error}")
-    try:
+        chosen = recipe.load(args.recipe, dict(item.split("=", 1) for item in args.set))
+        base.read(args.model)
         records = len(json.loads(args.data.read_text(encoding="utf-8")))
+        machine.limit_memory(args.memory_gb)
+    except (recipe.RecipeError, base.BaseError, machine.MachineError) as error:
+        sys.exit(f"train: {error}")
     except (OSError, ValueError) as error:
         sys.exit(f"train: {args.data} is no LLaVA JSON: {error}")
-    job = config.Job(
-        model=args.model.resolve(),
-        data=args.data.resolve(),
-        images=args.images.resolve(),
-        work=args.work.resolve(),
-        records=records,
-        cuda=torch.cuda.is_available(),
-        cores=machine.cores(),
-        processes=int(os.environ.get("WORLD_SIZE", "1")),
-    )
-    checkpoint = train(chosen, job)
-    if int(os.environ.get("RANK", "0")) == 0:
-        out = merge(job.work / CONFIG, checkpoint, args.out.resolve(), args.dtype)
-        sys.stdout.write(json.dumps({"checkpoint": str(checkpoint), "model": str(out)}) + "\n")
+    first = int(os.environ.get("RANK", "0")) == 0
+    with _alone(args.work, first):
+        try:
+            checkpoint = train(chosen, _job(args, chosen, records))
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not machine.is_out_of_memory(error):
+                raise
+            smaller = _next_split(chosen.data.batch_size, args.split)
+            sys.stdout.write(json.dumps({"out_of_memory": str(error), "split": smaller}) + "\n")
+            sys.stdout.flush()
+            os._exit(OUT_OF_MEMORY)  # the others wait for us: no clean end is left
+        if first:
+            _finish(args, checkpoint)
 
 
 def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     """Run XTuner to the end of the recipe and return the last checkpoint."""
     path = job.work / CONFIG
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = config.render(chosen, job)
+    same = config.fingerprint(chosen, job)
     resumed = last_checkpoint(job.work)
-    if resumed and not (path.exists() and path.read_text(encoding="utf-8") == text):
+    marker = path.with_suffix(".sha256")
+    if resumed and not (marker.exists() and marker.read_text(encoding="utf-8") == same):
         sys.exit(f"train: {job.work} holds a run of another recipe or data: remove it first")
-    path.write_text(text, encoding="utf-8")
+    with _first_prepares(path.with_suffix(".ready")) as first:
+        if first:
+            base.view(job.base, job.model)
+            path.write_text(config.render(chosen, job), encoding="utf-8")
+            marker.write_text(same, encoding="utf-8")
     deepspeed = chosen.optimizer.deepspeed if job.cuda else None
     _join_processes(job, deepspeed is not None)
     argv = ["train", str(path)]
@@ -80,6 +96,90 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     return checkpoint
 
 
+@contextlib.contextmanager
+def _first_prepares(marker: Path) -> Iterator[bool]:
+    """Whether this process is the first of the run; the others go on when that one is ready."""
+    launch = ":".join(
+        os.environ.get(key, "")
+        for key in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
+    )
+    if os.environ.get("RANK", "0") == "0":
+        yield True
+        marker.write_text(launch, encoding="utf-8")
+        return
+    deadline = time.monotonic() + PATIENCE
+    while not (marker.exists() and marker.read_text(encoding="utf-8") == launch):
+        if time.monotonic() > deadline:
+            sys.exit(f"train: the first process prepared nothing in {marker.parent}: is it shared?")
+        time.sleep(0.2)
+    yield False
+
+
+def _job(args: argparse.Namespace, chosen: recipe.Recipe, records: int) -> config.Job:
+    cuda = torch.cuda.is_available()
+    features = None
+    if keeps_features(chosen) and args.features and args.features_gb:
+        kind = (chosen.optimizer.precision if cuda else "fp32", chosen.model.weights)
+        settings = base.read_config(args.model)
+        tiling = {k: v for k, v in sorted(settings.items()) if k not in ("llm_config", "auto_map")}
+        features = args.features.resolve() / cache.digest(args.model, kind, tiling)
+    return config.Job(
+        base=args.model.resolve(),
+        model=args.work.resolve() / "base",
+        data=args.data.resolve(),
+        images=args.images.resolve(),
+        work=args.work.resolve(),
+        records=records,
+        cuda=cuda,
+        cores=machine.cores(),
+        processes=int(os.environ.get("WORLD_SIZE", "1")),
+        split=args.split,
+        features=features,
+        features_limit=round(args.features_gb * 1e9),
+        phi3=base.language_model(base.read_config(args.model)) == base.FOREIGN,
+    )
+
+
+def keeps_features(chosen: recipe.Recipe) -> bool:
+    """Whether what the vision encoder makes of a photo is always the same."""
+    model, data = chosen.model, chosen.data
+    return model.cache_features and model.freeze_vision and not data.device_resize
+
+
+def _finish(args: argparse.Namespace, checkpoint: Path) -> None:
+    try:
+        model, adapter = merge(
+            args.work / CONFIG, checkpoint, args.model, args.out.resolve(), args.dtype
+        )
+        said = check.artefacts(args.model, model, adapter, args.photo, args.work.resolve())
+    except (MergeError, check.CheckError) as error:
+        sys.exit(f"train: {error}")
+    found: dict[str, Any] = {
+        "checkpoint": str(checkpoint),
+        "model": str(model),
+        "adapter": str(adapter) if adapter else None,
+        "answers": said,
+    }
+    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+
+
+def _next_split(batch: int, split: int) -> int | None:
+    """The next number of equal parts that a batch can be cut into; None: it is one record."""
+    return next((n for n in range(2 * split, batch + 1) if batch % n == 0), None)
+
+
+def _alone(work: Path, first: bool) -> Any:
+    """Two processes shall not write into one folder: the file is locked while we live."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = (work / ".lock").open("w")
+    if first:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(f"train: another process is training in {work}: wait for it, or stop it")
+    return lock
+
+
 def _join_processes(job: config.Job, deepspeed: bool) -> None:
     """Start torch.distributed for one process; torchrun's and DeepSpeed's start it themselves.
 
@@ -87,7 +187,7 @@ def _join_processes(job: config.Job, deepspeed: bool) -> None:
     usual variables are absent.
     """
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    for key, value in (alone | {"MASTER_PORT": "29511"}).items():
+    for key, value in (alone | {"MASTER_PORT": str(machine.free_port())}).items():
         os.environ.setdefault(key, value)
     if job.processes == 1 and not deepspeed and not torch.distributed.is_initialized():
         store = torch.distributed.HashStore()
@@ -102,7 +202,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and logs")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="fp16", help="of the output")
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="of the output; default: the base's"
+    )
+    parser.add_argument("--split", type=int, default=1, help="parts that a batch is cut into")
+    parser.add_argument("--features", type=Path, help="folder of what frozen vision encoders made")
+    parser.add_argument("--features-gb", type=float, default=20.0, help="that it may take")
+    parser.add_argument(
+        "--memory-gb", type=float, help="that we may take: of the GPU, or the CPU's"
+    )
+    parser.add_argument("--photo", type=Path, help="the result is asked about it")
+    parser.add_argument("--watch", action="store_true", help="end when standard input ends")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optimizer.lr=3e-4"
     )

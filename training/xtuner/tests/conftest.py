@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+import training.xtuner  # noqa: F401 - settles the process before anything imports XTuner
 from training.nano.assemble import assemble
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
@@ -57,6 +59,22 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
         llm_config={**sizes, "intermediate_size": 128, "num_key_value_heads": 1},
     )
     return Toy(model=model, data=data, images=images, records=records)
+
+
+def wide(toy: Toy, folder: Path) -> Toy:
+    """The toy, but a photo is cut into up to three tiles and a thumbnail; photos are larger."""
+    model = folder / "model"
+    shutil.copytree(toy.model, model)
+    config = json.loads((model / "config.json").read_text())
+    config["max_dynamic_patch"] = 3
+    config["vision_config"]["drop_path_rate"] = 0.0
+    (model / "config.json").write_text(json.dumps(config))
+    images = folder / "images"
+    images.mkdir()
+    for number, file in enumerate(sorted(toy.images.iterdir())):
+        size = ((600, 300), (300, 600), (500, 500), (900, 300))[number % 4]
+        Image.open(file).resize(size).save(images / file.name)
+    return Toy(model=model, data=toy.data, images=images, records=toy.records)
 
 
 def _record(number: int, answer: str, image: str | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from training.xtuner import config, recipe
 @pytest.mark.parametrize("cuda", [True, False])
 def test_every_recipe_renders_to_a_python_file(name: str, cuda: bool, tmp_path: Path) -> None:
     job = config.Job(
+        base=tmp_path,
         model=tmp_path,
         data=tmp_path,
         images=tmp_path,
@@ -66,7 +67,14 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
 def test_warm_up_of_one_step_is_left_out() -> None:
     """mmengine's ramp over one step never ends: the rate would stay at almost nothing."""
     job = config.Job(
-        model=Path(), data=Path(), images=Path(), work=Path(), records=16, cuda=False, cores=2
+        base=Path(),
+        model=Path(),
+        data=Path(),
+        images=Path(),
+        work=Path(),
+        records=16,
+        cuda=False,
+        cores=2,
     )
     short = recipe.load("nano-full", {"data.batch_size": "4", "data.epochs": "4"})
     schedule = config.settings(short, job)["param_scheduler"]
