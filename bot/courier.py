@@ -102,8 +102,12 @@ class Courier:
     async def run(self) -> None:
         """Deliver until `drain` is called."""
         await queue.reclaim(self._db, CHANNEL, self._name)
+        held = asyncio.get_running_loop().time()
         async with wake.listen(self._db, f"outbox:{CHANNEL}") as bell:
             while not self._stopping:
+                if asyncio.get_running_loop().time() - held > RENEW and self._tasks:
+                    held = asyncio.get_running_loop().time()
+                    await queue.hold(self._db, CHANNEL, self._name, tuple(self._tasks))
                 room = FOLLOWED - len(self._tasks)
                 jobs: tuple[Job, ...] = ()
                 if room > 0:
@@ -111,6 +115,8 @@ class Courier:
                         self._db, CHANNEL, self._name, unfinished=True, limit=room
                     )
                 for job in jobs:
+                    if job.id in self._tasks:
+                        continue  # its lease ran out while it waits for room: it is ours again
                     task = asyncio.create_task(self._follow(job), name=f"follow-{job.id}")
                     self._tasks[job.id] = task
                     task.add_done_callback(partial(self._left, job.id))

@@ -3,6 +3,7 @@
     for job in await undelivered(db, "telegram", courier): …      leased to this courier
         await progress(db, job, courier, {"parts": [17, 18]})      what was sent; renews the lease
         await delivered(db, job, courier)                          done
+        await hold(db, "telegram", courier, [17, 18])              still at them
         await postpone(db, job, courier, until)                    flood wait: not before `until`
 
 Public as `foodcritic.queue`. `undelivered(…, unfinished=True)` also hands out jobs that are still
@@ -15,7 +16,7 @@ stays open is between Telegram's acceptance of a message and the commit of its i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -72,6 +73,19 @@ async def progress(
     """
     values: dict[str, Any] = {} if delivery is None else {"delivery": dict(delivery)}
     await _change(db, job, courier, courier_lease=db.now() + COURIER_LEASE, **values)
+
+
+async def hold(db: Database, channel: str, courier: str, jobs_held: Collection[int]) -> None:
+    """Renew the leases of deliveries under way: one may wait for minutes for room in its chat."""
+    async with db.write(durable=False) as session:
+        await session.execute(
+            sa.update(J)
+            .where(
+                jobs.UNDELIVERED, J.channel == channel, J.courier == courier, J.id.in_(jobs_held)
+            )
+            .values(courier_lease=db.now() + COURIER_LEASE)
+            .execution_options(synchronize_session=False)
+        )
 
 
 async def delivered(

@@ -55,7 +55,7 @@ from foodcritic.lease import (
     renew,
     sweep,
 )
-from foodcritic.outbox import delivered, postpone, progress, reclaim, undelivered
+from foodcritic.outbox import delivered, hold, postpone, progress, reclaim, undelivered
 
 __all__ = [
     "ACTIVE",
@@ -77,6 +77,7 @@ __all__ = [
     "find",
     "finish",
     "get",
+    "hold",
     "position",
     "postpone",
     "progress",

@@ -1,7 +1,13 @@
 """Groups, topics, and groups that become supergroups."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from foodcritic import outbox
+from tests.botapi.faults import Fault, Kind
 from tests.botbench import Model, picture, restaurant
 
 
@@ -174,3 +180,19 @@ async def test_without_privacy_mode_an_album_is_seen_whole(tmp_path: Path) -> No
         answer = await ann.sees("Ramen")
         assert "album" not in answer.text
         assert len((await place.jobs())[0].photos) == 2
+
+
+async def test_an_answer_that_waits_longer_than_its_lease_is_sent_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full minute before a busy group is more than a courier holds a delivery without a word."""
+    monkeypatch.setattr(outbox, "COURIER_LEASE", timedelta(seconds=0.2))
+    async with restaurant(tmp_path) as place:
+        group = place.group()
+        ann = group.member(place.person("Ann"))
+        place.tg.world.faults.append(Fault(kind=Kind.FLOOD, method="sendMessage", seconds=3))
+        ann.sends_photo(picture(), caption="@foodcritic_bot")
+        await ann.sees("Ramen")
+        await place.settled()
+        await asyncio.sleep(0.5)
+        assert len(place.tg.world.made("sendMessage", ok=True)) == 1
