@@ -11,6 +11,7 @@ An engine that sees one photo a question is asked about several one after the ot
 joined. History that does not fit the context is dropped, oldest first (`foodcritic.dialogue.trim`).
 """
 
+import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -29,6 +30,9 @@ from foodcritic.prompts import Hint
 NEXT_PHOTO = "\n\n📷 {number}/{count}\n\n"
 #: Tokens that a chat template and a picture's marks put around a prompt, generously.
 AROUND = 64
+
+#: How a model of another make says that it goes by a person's word.
+_SOURCED = re.compile(r"有人|\b(?:a person|someone|somebody)\b|\btold\b", re.IGNORECASE)
 
 Kind = Literal["critique", "question", "choice", "meme"]
 
@@ -101,15 +105,46 @@ class Answer:
             if number == 1:
                 self.candidates = hint.candidates
             messages = conversation(self.engine, shown, hint, self.generation)
-            if self.engine.continues and (begun := opening(shown, hint)):
-                messages.append(Message(role="assistant", text=begun))
-                self._add(begun, number, started)
-                self._given += begun
-                yield begun
-            async with aclosing(self.engine.stream(messages, self.generation)) as pieces:
+            async with aclosing(self._about(shown, hint, messages)) as pieces:
                 async for piece in pieces:
                     self._add(piece, number, started)
                     yield piece
+
+    async def _about(
+        self, shown: Request, hint: Hint, messages: list[Message]
+    ) -> AsyncGenerator[str, None]:
+        """The text about one group of photos; code says whose word it goes by, if anybody's."""
+        begun = opening(shown, hint) if self.engine.continues else ""
+        if begun:
+            self._given += begun
+            yield begun
+        source = said(shown, hint)
+        if source and begun and shown.kind == "critique":
+            # The model writes the first line's score; then code says the source, so that the name
+            # in it is right; and the model goes on from there.
+            async with aclosing(self._going_on(messages, begun)) as pieces:
+                async for piece in pieces:
+                    line, end, _ = piece.partition("\n")
+                    begun += line
+                    yield line
+                    if end:
+                        break
+            begun += f"\n\n{source}"
+            self._given += f"\n\n{source}"
+            yield f"\n\n{source}"
+        written = ""
+        async with aclosing(self._going_on(messages, begun)) as pieces:
+            async for piece in pieces:
+                written += piece
+                yield piece
+        if source and not begun and not _SOURCED.search(written):
+            self._given += f"\n\n{source}"
+            yield f"\n\n{source}"
+
+    def _going_on(self, messages: list[Message], begun: str) -> AsyncGenerator[str, None]:
+        """The engine's text behind what is there already."""
+        start = [Message(role="assistant", text=begun)] if begun else []
+        return self.engine.stream([*messages, *start], self.generation)
 
     def _add(self, piece: str, number: int, started: float) -> None:
         seconds = time.monotonic() - started
@@ -156,16 +191,17 @@ def opening(request: Request, hint: Hint) -> str:
     """How a critique begins when the naming pass has settled what it is about, '' when not.
 
     The model goes on from there with the score, so that what the first line says is what was found.
+    An answer to a question begins with whose word it goes by.
     """
+    if request.kind == "question":
+        return said(request, hint)
     if request.kind != "critique":
         return ""
     if hint.no_dish and not hint.evidence:
         return critique.begin(request.lang, (), cuisine=None)
     candidates = hint.candidates if hint.unsure else hint.candidates[:1]
     if hint.evidence:
-        dish = dishes.find(hint.evidence)
-        names = (dish.name_zh, dish.name_en) if dish else (hint.evidence, hint.evidence)
-        candidates = (Candidate(name_zh=names[0], name_en=names[1]),)
+        candidates = hint.settled().candidates
     if not candidates:
         return ""
     known = dishes.find(candidates[0].name(request.lang))
@@ -175,6 +211,14 @@ def opening(request: Request, hint: Hint) -> str:
         cuisine=known.text("cuisine", request.lang) if known else None,
         unsure=hint.unsure and not hint.evidence,
     )
+
+
+def said(request: Request, hint: Hint) -> str:
+    """The sentence that names the source of a critique or first answer; '' where there is none."""
+    if not hint.evidence or request.kind not in ("critique", "question"):
+        return ""
+    sentence = prompts.source(request.lang, hint.evidence)
+    return "" if any(sentence in turn.answer for turn in request.history) else sentence
 
 
 def conversation(

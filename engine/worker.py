@@ -1,7 +1,7 @@
 """The worker: claims jobs, streams their drafts, finishes them.
 
 ```
- claim ─▶ request (photos, history) ─▶ critic ─▶ draft, draft, … ─▶ finish
+ claim ─▶ request (photos, history, memory) ─▶ critic ─▶ draft, draft, … ─▶ finish
                                          │ stop pressed             │ fail (code), or try again
                                          └─▶ the engine stops       └─▶ release, when we must go
 ```
@@ -17,6 +17,8 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 import structlog
@@ -25,9 +27,11 @@ from engine import Engine, Generation, PromptTooLong, critic
 from engine.critic import Answer, Request
 from engine.swap import Holder
 from foodcritic import dialogue, logs, prompts, queue, wake
+from foodcritic import memory as remembering
 from foodcritic.db import Database
 from foodcritic.dishes import Lang
 from foodcritic.errors import EngineError, JobCancelled, LeaseLost, ModelError, PhotoError
+from foodcritic.memory import Memory
 from foodcritic.queue import Job, JobKind
 from foodcritic.settings import Settings
 
@@ -55,6 +59,8 @@ async def run(
     running: set[asyncio.Task[None]] = set()
     model = holder.engine.model if holder.engine else None
     log.info("worker.started", worker=worker, model=model, slots=slots)
+    memory = Memory(db)
+    renewing = asyncio.create_task(renew(db, holder.engine), name="memory-renew")
     async with wake.listen(db, "jobs") as bell:
         while not stop.is_set():
             running = {task for task in running if not task.done()}
@@ -62,8 +68,10 @@ async def run(
                 done = asyncio.FIRST_COMPLETED
                 await asyncio.wait(running, timeout=wake.POLL, return_when=done)
                 continue
-            if not await _begin(db, holder, settings, worker, running):
+            if not await _begin(db, holder, settings, memory, worker, running):
                 await bell.wait()
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
     if running:
         _, late = await asyncio.wait(running, timeout=GRACE)
         for task in late:
@@ -72,8 +80,25 @@ async def run(
     log.info("worker.stopped", worker=worker)
 
 
+async def renew(db: Database, engine: Engine | None, version: object = None) -> None:
+    """Bring the correction memory to an engine; meanwhile questions go without what is not there.
+
+    A memory that cannot be renewed is logged: the worker answers all the same.
+    """
+    try:
+        if engine is not None:
+            await remembering.renew(db, engine)
+    except Exception:
+        log.exception("memory.not_renewed")
+
+
 async def _begin(
-    db: Database, holder: Holder, settings: Settings, worker: str, running: set[asyncio.Task[None]]
+    db: Database,
+    holder: Holder,
+    settings: Settings,
+    memory: Memory,
+    worker: str,
+    running: set[asyncio.Task[None]],
 ) -> bool:
     """Claim a job for the engine that there is and begin it; False: no engine, or nothing to do."""
     loan = holder.lend()  # before the claim: what is claimed has an engine until it is answered
@@ -86,16 +111,19 @@ async def _begin(
         if job is None:
             loan.back()
     if job is not None:
-        task = asyncio.create_task(work(db, loan.engine, settings, job))
+        task = asyncio.create_task(work(db, loan.engine, settings, job, memory))
         task.add_done_callback(lambda _: loan.back())
         running.add(task)
     return job is not None
 
 
-async def work(db: Database, engine: Engine, settings: Settings, job: Job) -> None:
+async def work(
+    db: Database, engine: Engine, settings: Settings, job: Job, memory: Memory | None = None
+) -> None:
     """Answer one claimed job, whatever happens; cancelling the task gives it back."""
     try:
-        answer = critic.answer(engine, await request(db, job), generation(settings, job))
+        asked = await recalled(memory or Memory(db), engine, job, await request(db, job))
+        answer = critic.answer(engine, asked, generation(settings, job))
         await _write(db, job, answer)
         job = await queue.finish(
             db,
@@ -143,6 +171,24 @@ async def request(db: Database, job: Job) -> Request:
         tone=_one_of(prompts.TONES, job.params, "tone", "frank"),
         style=_one_of(prompts.MEME_STYLES, job.params, "style", "top_bottom"),
     )
+
+
+async def recalled(memory: Memory, engine: Engine, job: Job, asked: Request) -> Request:
+    """The request with what a person said about a photo like its own, if it shows just one."""
+    (photo, *others) = asked.photos or (None,)
+    if asked.evidence is not None or others or not isinstance(photo, Path):
+        return asked
+    found = await memory.find(photo, engine)
+    if found is None:
+        return asked
+    log.info(
+        "memory.recalled",
+        job=job.id,
+        correction=found.correction_id,
+        how=found.how,
+        similarity=found.similarity,
+    )
+    return replace(asked, evidence=found.dish)
 
 
 def generation(settings: Settings, job: Job) -> Generation:

@@ -156,6 +156,15 @@ def hint(
     )
 
 
+def source(lang: Lang, evidence: str) -> str:
+    """The sentence that says whose word an answer goes by."""
+    said = _name(evidence)
+    named = _candidate(said).name(lang)
+    if lang == "zh":
+        return f"依据：有人指出相似的照片是{named}。"
+    return f"I go by what a person said: a similar photo is {named}."
+
+
 def is_no_dish(name: str) -> bool:
     """Whether the naming pass answered that there is no dish."""
     return name.strip(' .。!！"“”*').casefold() in {
