@@ -21,7 +21,7 @@ from telegram.ext import CallbackQueryHandler, MessageReactionHandler
 from bot import answers, consent, texts
 from bot.budget import Dropped
 from bot.courier import CHANNEL
-from bot.desk import Desk, bound, language
+from bot.desk import Desk, bound, is_group, language
 from bot.gate import Priority
 from bot.taps import here, notice
 from foodcritic import feedback
@@ -114,7 +114,8 @@ async def _count(desk: Desk, query: CallbackQuery, job_id: int) -> None:
             message.chat.id,
             message.message_id,
             reply_markup=markup,
-            rate_limit_args=Priority.SPARE,
+            # In a group the budget is short, and answers come first.
+            rate_limit_args=Priority.SPARE if is_group(message.chat) else Priority.NORMAL,
         )
     except (Dropped, TelegramError) as error:  # the votes count, whether they are shown or not
         log.debug("votes_not_shown", error=str(error))

@@ -35,6 +35,7 @@ from foodcritic.errors import EngineError
 from foodcritic.jobs import Job
 from foodcritic.settings import Settings
 from tests.botapi.script import Telegram, telegram
+from training import forget
 
 #: Bounds that no test meets unless it sets its own.
 ROOM: dict[str, Any] = {
@@ -226,7 +227,9 @@ async def opened(place: Place, limits: float = FAST, waits: float = FAST) -> Asy
     """Run bot and worker; both are gone at the end, the database is not."""
     stop = place.stopping = asyncio.Event()
     pace = app.Pace(limits=Limits().scaled(limits), scale=waits)
-    serving = asyncio.create_task(app.run(place.settings, place.db, stop, pace=pace))
+    serving = asyncio.create_task(
+        app.run(place.settings, place.db, stop, pace=pace, withdraw=forget.forget)
+    )
     place.serving = serving
     no_more = asyncio.Event()
     serving.add_done_callback(lambda _: place.tg.world.tick())

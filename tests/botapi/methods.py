@@ -116,8 +116,8 @@ def markup(params: Json) -> Json | None:
                 raise bad("BUTTON_DATA_INVALID")
             if not button.get("text"):
                 raise bad("can't parse inline keyboard button: field text must be non-empty")
-    if keyboard is not None and "inline_keyboard" in keyboard and not keyboard["inline_keyboard"]:
-        return None
+    if keyboard is None or not keyboard.get("inline_keyboard"):
+        return None  # a message carries no other kind: ForceReply is the client's business
     return keyboard
 
 
