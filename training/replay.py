@@ -42,7 +42,8 @@ from foodcritic.prompts import Hint
 from training import lookalikes, naming, pictures
 from training.dataset import Snapshot
 
-#: Photos of each kind, at most.
+#: Photos that are critiqued again, and recent ones, at most.
+OWN: Final = 40
 MOST: Final = 150
 NOTHINGS: Final = 24
 #: What is learnt is so many times the replay, but each of it repeated so often at most.
@@ -91,7 +92,9 @@ async def _own(
     """Critiques of the photos whose names are learnt, zh and en in turn."""
     named = {r["image"]: r["dish"] for r in learnt if r["kind"] == "naming" and r.get("dish")}
     found = []
-    for number, (image, dish) in enumerate(sorted(named.items())[:MOST]):
+    spread = sorted(named.items())
+    spread = [spread[i * len(spread) // OWN] for i in range(OWN)] if len(spread) > OWN else spread
+    for number, (image, dish) in enumerate(spread):
         lang = LANGS[number % 2]
         hint = Hint(candidates=(_candidate(dish),))
         found.append(await _critique(engine, out, image, lang, hint))

@@ -138,13 +138,23 @@ def poster(
             _put(image, row.dish, "text", GAP, y + PHOTO + 16, PHOTO, 26, SOFT)
         for x, side in zip(columns, (row.before, row.after), strict=True):
             ink = INK if side.right is None else RIGHT if side.right else WRONG
-            mark = "" if side.right is None else " ✔" if side.right else " ✘"
-            below = _put(image, f"{side.named}{mark}", "bold", x, y + 10, width, 44, ink)
+            beside = 0 if side.right is None else _mark(image, x, y + 14, right=side.right)
+            below = _put(image, side.named, "bold", x + beside, y + 10, width - beside, 42, ink)
             _put(image, _excerpt(side.text), "text", x, below + 22, width, 30, INK, TALL - 100)
     _put(image, "foodcritic", "bold", GAP, image.height - 62, 300, 28)
     note = "held-out photos; both models answered greedily"
     _put(image, note, "text", GAP + 210, image.height - 60, WIDE // 2, 26, SOFT)
     return image
+
+
+def _mark(image: Image.Image, x: float, y: float, *, right: bool) -> int:
+    """A tick or a cross, drawn: not every font has them. How much room it takes, in pixels."""
+    pen = ImageDraw.Draw(image)
+    strokes = [[(0, 18), (12, 30), (34, 2)]] if right else [[(2, 2), (30, 30)], [(30, 2), (2, 30)]]
+    for points in strokes:
+        at = [(x + dx, y + dy) for dx, dy in points]
+        pen.line(at, fill=RIGHT if right else WRONG, width=7, joint="curve")
+    return 52
 
 
 def _side(answer: str, dish: str | None, lang: Lang) -> Side:
