@@ -186,13 +186,18 @@ async def follow(
     role: Role = "critic",
     changed: Changed | None = None,
 ) -> None:
-    """Serve what the registry says is live, until `stop`; `changed` hears of each new engine.
+    """Serve what the registry says is live, until `stop`.
+
+    `changed` is called with each new engine, beside what goes on, and cancelled at the next one.
 
     Raises:
         EngineError, ModelError: nothing can be loaded any more, not even what served before.
     """
     refused: list[int | None] = []
-    async with wake.listen(db, registry.TOPIC, runs.TOPIC) as bell:
+    async with (
+        wake.listen(db, registry.TOPIC, runs.TOPIC) as bell,
+        contextlib.AsyncExitStack() as telling,
+    ):
         while not stop.is_set():
             wanted = await registry.live(db, role)
             training = await runs.training(db)
@@ -208,9 +213,16 @@ async def follow(
                 if not await _change(db, holder, settings, role, wanted, alone=alone):
                     refused = [_id(wanted)]
                 elif changed is not None and holder.engine is not None:
-                    await changed(holder.engine, holder.version)
+                    await telling.aclose()
+                    task = asyncio.ensure_future(changed(holder.engine, holder.version))
+                    telling.push_async_callback(_end, task)
                 continue
             await bell.wait(LOOK)
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _change(

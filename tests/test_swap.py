@@ -242,6 +242,27 @@ async def test_a_worker_that_starts_with_a_broken_version_serves_the_one_before(
     await holder.close()
 
 
+async def test_what_depends_on_the_engine_is_told_of_a_new_one(db: Database) -> None:
+    """The correction memory's vectors are the old encoder's: they are made anew."""
+    heard: list[tuple[str, str | None]] = []
+
+    async def changed(engine: Engine, version: Version | None) -> None:
+        heard.append((engine.model, version.name if version else None))
+
+    await version(db, "one")
+    holder, stop = Holder(Closing(model="old")), asyncio.Event()
+    following = asyncio.create_task(swap.follow(db, holder, db.settings, stop, changed=changed))
+    await registry.promote(db, "one")
+    async with asyncio.timeout(WAIT):
+        while not heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    stop.set()
+    await registry.say_serving(db, "critic", holder.version)
+    await following
+    assert heard == [("one", "one")]
+    await holder.close()
+
+
 async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

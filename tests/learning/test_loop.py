@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 from bot import app
 from bot.budget import Limits
-from engine import swap, worker
+from engine import critic, swap, worker
+from engine.critic import Request
 from engine.swap import Holder
 from foodcritic import corrections, people, photos, queue, registry, runs, tables
 from foodcritic import db as database
@@ -160,7 +161,7 @@ async def test_people_teach_nano_twenty_dishes_and_a_poisoned_batch_changes_noth
         db = await database.connect(settings)
         try:
             async with kitchen(db, settings, tg) as holder:
-                await _learns(db, settings, tg)
+                await _learns(db, settings, tg, holder)
                 assert holder.engine is not None
                 good = holder.engine.model
                 await _is_poisoned(db, settings, tg)
@@ -169,7 +170,7 @@ async def test_people_teach_nano_twenty_dishes_and_a_poisoned_batch_changes_noth
             await db.close()
 
 
-async def _learns(db: Database, settings: Settings, tg: Telegram) -> None:
+async def _learns(db: Database, settings: Settings, tg: Telegram, holder: Holder) -> None:
     boss = tg.person("Boss")
     teachers = [tg.person(f"P{n}") for n in range(5)]
     for person in teachers:
@@ -211,6 +212,18 @@ async def _learns(db: Database, settings: Settings, tg: Telegram) -> None:
     said = [await names(eater, dish, TAUGHT + dish % 4) for dish in range(20)]
     right = sum(drawn.NAMES[dish].lower() in text.lower() for dish, text in enumerate(said))
     assert right >= RIGHT * 20, said
+    # The correction memory helps people, too; here is what the model knows by itself.
+    assert holder.engine is not None
+    own = [
+        await critic.look(holder.engine, Request(photos=(drawn.view(dish, number),)))
+        for number in range(TAUGHT, 8)
+        for dish in range(20)
+    ]
+    right = sum(
+        bool(hint.candidates) and hint.candidates[0].name("en") == drawn.NAMES[n % 20]
+        for n, hint in enumerate(own)
+    )
+    assert right >= RIGHT * len(own), f"{right} of {len(own)}"
     report = settings.home / "runs" / "1"
     assert (report / "report.png").stat().st_size > 10_000
     assert "微调前" in (report / "report.html").read_text("utf-8")
