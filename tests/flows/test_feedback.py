@@ -35,8 +35,11 @@ async def rating(db: Database, person: Person, job: Job) -> int | None:
     return (await feedback.ratings(db, "telegram", person.id, [job.id])).get(job.id)
 
 
-def labels(person: Person, seen: Seen) -> list[str]:
-    return Seen(person.chat, person.chat.messages[seen.id]).buttons[:3]
+async def shows(person: Person, seen: Seen, labels: list[str]) -> None:
+    def shown() -> bool:
+        return Seen(person.chat, person.chat.messages[seen.id]).buttons[:3] == labels
+
+    await person.world.until(shown, 5, f"the votes are not {labels}")
 
 
 async def test_a_thumb_counts_a_second_replaces_it_and_the_same_again_takes_it_back(
@@ -55,9 +58,7 @@ async def test_a_thumb_counts_a_second_replaces_it_and_the_same_again_takes_it_b
         ):
             await ann.taps(tap, seen)
             assert await rating(place.db, ann, job) == expected
-            await place.tg.world.until(
-                lambda shown=shown: labels(ann, seen) == shown, 5, f"{shown}, not {labels}"
-            )
+            await shows(ann, seen, shown)
 
 
 async def test_a_repeated_tap_is_the_same_vote(tmp_path: Path) -> None:
