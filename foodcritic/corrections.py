@@ -19,7 +19,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import tables
+from foodcritic import audit, tables
 from foodcritic.columns import ReviewStatus
 from foodcritic.db import Database
 from foodcritic.errors import CorrectionError, CorrectionNotFound, JobNotFound
@@ -158,10 +158,12 @@ async def review(
     *,
     dish: str | None = None,
     text: str | None = None,
+    actor: str | None = None,
 ) -> Correction:
     """Decide about a correction; `dish` or `text`, where given, replace what was said.
 
-    A later review replaces an earlier one; PENDING puts it back into the queue.
+    A later review replaces an earlier one; PENDING puts it back into the queue. An `actor`'s
+    decision is in the audit.
 
     Raises:
         CorrectionError: the edit is `too_long`.
@@ -177,6 +179,10 @@ async def review(
             .values(status=status, reviewed=reviewed, **values)
             .execution_options(synchronize_session=False)
         )
+        if actor is not None:
+            await audit.note(
+                session, db, actor, f"review:{status}", str(correction_id), edited=bool(values)
+            )
         return await _read(session, correction_id)
 
 

@@ -17,12 +17,13 @@ turned copies are not seen.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 #: Bits that may differ, and the root mean square difference of the colours (0..255).
 SAME: Final = (6, 12.0)
@@ -68,3 +69,16 @@ def look(image: Image.Image) -> Look:
     above = low > np.median(low)
     colours = image.convert("RGB").resize((_LOW, _LOW), Image.Resampling.BOX)
     return Look(bits=int.from_bytes(np.packbits(above).tobytes(), "big"), colours=colours.tobytes())
+
+
+def copies(photo: Image.Image) -> list[Image.Image]:
+    """A photo as it may come back: cropped by a tenth, brighter, smaller and compressed."""
+    width, height = photo.size
+    edge = (max(width // 10, 1), max(height // 10, 1))
+    first = photo.crop((0, 0, width - edge[0], height - edge[1]))
+    last = ImageEnhance.Brightness(photo.crop((*edge, width, height))).enhance(1.15)
+    small = photo.crop((width // 40, height // 40, width, height))
+    small = small.resize((max(1, round(width * 0.7)), max(1, round(height * 0.7))))
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=60)
+    return [first, last, Image.open(data).convert("RGB")]

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -27,7 +26,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from foodcritic import dishes, looks, photos, recall
 from foodcritic.db import Database
@@ -97,6 +96,11 @@ class Memory:
         self._index: _Index | None = None
         #: photos that cannot be read: not tried again
         self._unreadable: set[str] = set()
+
+    @property
+    def alike_above(self) -> float | None:
+        """The cosine from which on photos count as alike now; None: vectors say nothing."""
+        return None if self._index is None else self._index.alike_above
 
     async def find(self, photo: Path, engine: Seer) -> Evidence | None:
         """What is remembered of a photo like this one. Raises `PhotoError`: it cannot be read."""
@@ -289,15 +293,4 @@ def _look(path: Path) -> Look:
 
 
 def _copies(path: Path) -> list[Image.Image]:
-    """The photo as it may come back: cropped by a tenth, brighter, smaller and compressed."""
-    photo = photos.load(path, LARGE)
-    width, height = photo.size
-    edge = (max(width // 10, 1), max(height // 10, 1))
-    first = photo.crop((0, 0, width - edge[0], height - edge[1]))
-    last = ImageEnhance.Brightness(photo.crop((*edge, width, height))).enhance(1.15)
-    small = photo.resize((max(1, round(width * 0.7)), max(1, round(height * 0.7))))
-    data = io.BytesIO()
-    small.crop((small.width // 40, small.height // 40, small.width, small.height)).save(
-        data, "JPEG", quality=60
-    )
-    return [first, last, Image.open(data).convert("RGB")]
+    return looks.copies(photos.load(path, LARGE))

@@ -14,19 +14,22 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeAlias
 
 from telegram import Chat, Message, Update
-from telegram.ext import Application, BaseHandler, CommandHandler, filters
+from telegram.ext import Application, BaseHandler, CommandHandler, MessageHandler, filters
 
 from bot.admin.maintenance import on_maintenance
 from bot.admin.models import on_models, on_models_tap
 from bot.admin.orders import DATA, Order, Press
 from bot.admin.people import on_ban, on_quota, on_unban
 from bot.admin.retrain import on_retrain, on_retrain_tap
+from bot.admin.review import card_of, on_reply, on_review
+from bot.admin.review import on_tap as on_review_tap
 from bot.desk import Desk, language
 
 AnyApplication: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 
 #: What follows the slash, and what does it.
 COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
+    "review": on_review,
     "quota": on_quota,
     "ban": on_ban,
     "unban": on_unban,
@@ -36,6 +39,7 @@ COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
 }
 #: The `name` in a button's data (`orders.data`), and what answers the tap.
 TAPS: Final[Mapping[str, Callable[[Press], Awaitable[None]]]] = {
+    "review": on_review_tap,
     "retrain": on_retrain_tap,
     "models": on_models_tap,
 }
@@ -50,6 +54,22 @@ def register(application: AnyApplication, desk: Desk) -> None:
     for name in COMMANDS:
         application.add_handler(CommandHandler(name, _commanded(desk, name), filters=theirs))
     application.add_handler(AdminTap(desk))
+    replies = theirs & filters.REPLY & filters.TEXT & ~filters.COMMAND & CardReply(desk)
+    application.add_handler(MessageHandler(replies, _replied(desk)))
+
+
+class CardReply(filters.MessageFilter):
+    """Replies to a card of /review, which is a message of ours."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def filter(self, message: Message) -> bool:
+        card = message.reply_to_message
+        if card is None or card.from_user is None or card.from_user.id != self._desk.bot.id:
+            return False
+        return card_of(card) is not None
 
 
 class AdminTap(BaseHandler[Update, Any, None]):
@@ -86,14 +106,28 @@ class AdminTap(BaseHandler[Update, Any, None]):
 
 def _commanded(desk: Desk, name: str) -> Callable[[Update, Any], Coroutine[Any, Any, None]]:
     async def callback(update: Update, context: Any) -> None:
-        message, user = update.effective_message, update.effective_user
-        assert message is not None
-        assert user is not None, "the filter lets only known users through"
-        lang = await language(desk, user)
-        order = Order(desk=desk, message=message, user=user, lang=lang, rest=_rest(message))
-        await COMMANDS[name](order)
+        await COMMANDS[name](await _order(desk, update))
 
     return callback
+
+
+def _replied(desk: Desk) -> Callable[[Update, Any], Coroutine[Any, Any, None]]:
+    async def callback(update: Update, context: Any) -> None:
+        order = await _order(desk, update)
+        assert order.message.reply_to_message is not None, "the filter lets only replies through"
+        number = card_of(order.message.reply_to_message)
+        assert number is not None, "and only to cards"
+        await on_reply(order, number)
+
+    return callback
+
+
+async def _order(desk: Desk, update: Update) -> Order:
+    message, user = update.effective_message, update.effective_user
+    assert message is not None
+    assert user is not None, "the filter lets only known users through"
+    lang = await language(desk, user)
+    return Order(desk=desk, message=message, user=user, lang=lang, rest=_rest(message))
 
 
 def _rest(message: Message) -> str:

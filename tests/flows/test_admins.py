@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from bot import admin
-from foodcritic import audit, bans, maintenance, people
-from tests.botbench import picture, restaurant
+from bot.admin import review
+from foodcritic import audit, bans, corrections, maintenance, people
+from foodcritic.corrections import Correction
+from tests.botapi.script import Person
+from tests.botbench import Place, picture, restaurant
 
 #: The first person of a place has this id.
 BOSS = 101
@@ -140,4 +143,159 @@ async def test_maintenance_alone_says_how_it_stands(tmp_path: Path) -> None:
         await boss.sees("Maintenance is off")
         boss.says("/maintenance maybe")
         await boss.sees("/maintenance on –")
+        assert await audit.latest(place.db) == ()
+
+
+# -- /review -----------------------------------------------------------------------------------
+
+
+async def proposed(place: Place, person: Person, number: int = 1, **said: str) -> Correction:
+    """The person asks about a photo and says what the answer should have been."""
+    person.sends_photo(picture(number))
+    await person.sees("Ramen")
+    await place.settled()
+    job = (await place.jobs())[-1]
+    return await corrections.propose(
+        place.db, job.id, "telegram", person.id, lang="en", **(said or {"dish": "Pho"})
+    )
+
+
+async def status(place: Place, correction: Correction) -> str:
+    return (await corrections.get(place.db, correction.id)).status
+
+
+async def test_corrections_are_reviewed_one_after_the_other(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        first = await proposed(place, ann, 1)
+        second = await proposed(place, ann, 2, text="**Laksa** · 9/10\n\nRich.")
+        third = await proposed(place, ann, 3)
+        boss.says("/review")
+        card = await boss.sees(f"📝 #{first.id} ")
+        assert "They say it is: Pho" in card.text
+        assert "We said: Ramen (日式拉面)" in card.text
+        assert f"by {ann.id} · about scripted · 3 waiting" in card.text
+        assert "Not both of them" in card.text
+        assert any("photo" in seen.message for seen in boss.visible())
+        assert await boss.taps("Approve", card) == "✅ approved"
+        card = await boss.sees(f"📝 #{second.id} ")
+        assert "They would write: Laksa · 9/10" in card.text
+        await boss.taps("Reject", card)
+        card = await boss.sees(f"📝 #{third.id} ")
+        await boss.taps("Later", card)
+        await boss.sees("That was the last one")
+        reviewed = [await status(place, c) for c in (first, second, third)]
+        assert reviewed == ["approved", "rejected", "pending"]
+        entries = await audit.latest(place.db)
+        assert [(e.action, e.subject) for e in entries] == [
+            ("review:rejected", str(second.id)),
+            ("review:approved", str(first.id)),
+        ]
+
+
+async def test_an_edit_is_a_reply_and_approves_what_it_says(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        first, second = await proposed(place, ann, 1), await proposed(place, ann, 2)
+        boss.says("/review")
+        card = await boss.sees(f"📝 #{first.id} ")
+        assert "Reply to the card" in await boss.taps("Edit", card)
+        boss.says("x" * (corrections.LONGEST_DISH + 1), reply_to=card.id)
+        await boss.sees(f"I read {corrections.LONGEST_DISH} at most")
+        boss.says("Laksa", reply_to=card.id)
+        await boss.sees("Approved as you wrote it: Laksa")
+        other = await boss.sees(f"📝 #{second.id} ")
+        boss.says("Again", reply_to=card.id)
+        await boss.sees("reviewed already")
+        boss.says("**Laksa** · 9/10\n\nRich.", reply_to=other.id)
+        await boss.sees("Approved as you wrote it: Pho")
+        made = [await corrections.get(place.db, c.id) for c in (first, second)]
+        assert [(c.dish, c.text) for c in made] == [
+            ("Laksa", None),
+            ("Pho", "**Laksa** · 9/10\n\nRich."),
+        ]
+        assert [c.status for c in made] == ["approved", "approved"]
+        assert len(await place.jobs()) == 2
+
+
+async def test_an_author_cannot_change_a_correction_under_the_admins_finger(
+    tmp_path: Path,
+) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        first = await proposed(place, ann)
+        job = first.job_id
+        boss.says("/review")
+        card = await boss.sees("They say it is: Pho")
+        await corrections.propose(place.db, job, "telegram", ann.id, dish="Evil", lang="en")
+        assert "changed it meanwhile" in await boss.taps("Approve", card)
+        assert await status(place, first) == "pending"
+        await boss.taps("Approve", await boss.sees("They say it is: Evil"))
+        assert await status(place, first) == "approved"
+
+
+async def test_banning_an_author_rejects_all_that_they_propose(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, eve, ann = place.person("Boss"), place.person("Eve"), place.person("Ann")
+        bad = [await proposed(place, eve, n) for n in (1, 2)]
+        good = await proposed(place, ann, 3)
+        boss.says("/review")
+        await boss.taps("ban the author", await boss.sees(f"📝 #{bad[0].id} "))
+        await boss.sees(f"📝 #{good.id} ")
+        assert [await status(place, c) for c in bad] == ["rejected", "rejected"]
+        assert await bans.banned(place.db, place.settings, "telegram", eve.id)
+        eve.says("/start")
+        await place.settled()
+        assert not eve.visible()
+
+
+async def test_an_empty_queue_says_so(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss = place.person("Boss")
+        boss.says("/review")
+        await boss.sees("no correction is waiting")
+
+
+async def test_a_correction_taken_back_is_gone_from_its_card(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        first = await proposed(place, ann)
+        boss.says("/review")
+        card = await boss.sees("They say it is: Pho")
+        await corrections.undo(place.db, first.id, "telegram", ann.id)
+        assert await boss.taps("Approve", card) == "It was taken back."
+        boss.says("Laksa", reply_to=card.id)
+        await boss.sees("It was taken back.")
+
+
+async def test_admins_buttons_trust_nobody(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, eve = place.person("Boss"), place.person("Eve")
+        first = await proposed(place, eve)
+        boss.says("/review")
+        card = await boss.sees("They say it is: Pho")
+        good = f"admin:review:approve:{first.id}:{review.seal(first)}"
+        eve.says("/help")
+        own = await eve.sees("/new – start over")
+        for message in (own.message, card.message):
+            assert await eve.presses(message, good) == "This button no longer works."
+        for data in (
+            f"admin:review:approve:{first.id}",
+            f"admin:review:approve:{first.id}:00000000",
+            "admin:review:approve:999999999999999999:00000000",
+            f"admin:review:drop:{first.id}:{review.seal(first)}",
+            "admin:review:approve:0:00000000",
+            "admin:review",
+            "admin::::",
+            "admin:nothing:approve:1",
+            f"admin:review:approve:{first.id}:{review.seal(first)}:x",
+        ):
+            await boss.presses(card.message, data)
+            assert await status(place, first) == "pending", data
+        # A reply to a message that looks like a card but is not ours.
+        fake = eve.says(f"📝 #{first.id} · by me")
+        eve.says("Evil", reply_to=fake["message_id"])
+        eve.says("Evil", reply_to=own.id)
+        await place.settled()
+        assert await status(place, first) == "pending"
         assert await audit.latest(place.db) == ()
