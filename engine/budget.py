@@ -11,8 +11,8 @@
 Reading photos is what a busy GPU spends its time on, and the cost is proportional to the tiles. An
 engine given many photos at once reads them all before it goes on writing, so that all who asked
 together also wait together, then and ever after; given one at a time, it reads while it writes, and
-the first word comes in half the time. That costs a step between two photos, so with a backlog, when
-everybody waits in any case, the engine gets all there is.
+the first word comes in half the time. That costs a step between two photos, so where many answers
+are open, and everybody waits in any case, the engine gets all there is.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from typing import Final
 STEPS: Final = (12, 6, 4, 1)
 #: Tiles that the engine reads at a time: one photo of 13.
 AT_ONCE: Final = 13
-#: With more tiles waiting than this (32 photos of 13) there is no such limit.
-BACKLOG: Final = 416
+#: With more open answers than this there is no such limit.
+MANY: Final = 48
 #: Of a new measurement of the speed, in the average of all.
 WEIGHT: Final = 0.2
 
@@ -39,7 +39,9 @@ class Budget:
         #: Seconds to the first word that are kept to if one tile does it; None: always `most`.
         self.target = target
         self.waiting = 0
-        #: Of these, those that the engine was given.
+        #: Open answers, first words or not.
+        self.answers = 0
+        #: Of the waiting tiles, those that the engine was given.
         self.inside = 0
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         #: Tiles a second, None before the first measurement.
@@ -57,16 +59,18 @@ class Budget:
 
     @asynccontextmanager
     async def reading(self, tiles: int) -> AsyncIterator["Reading"]:
-        """While a question's photos are looked at; tell it when the first word came.
+        """While a question is answered; tell it when the first word came.
 
         It begins once the engine has room for them; a question without new photos at once.
         """
         reading = Reading(self, tiles)
+        self.answers += 1
         try:
             await self._enter(tiles)
             reading.inside = True
             yield reading
         finally:
+            self.answers -= 1
             reading.leave()
 
     async def _enter(self, tiles: int) -> None:
@@ -85,7 +89,7 @@ class Budget:
 
     def _fits(self, tiles: int) -> bool:
         few = self.inside + tiles <= self.at_once
-        return few or not self.inside or self.waiting > BACKLOG
+        return few or not self.inside or self.answers > MANY
 
     def _next(self) -> None:
         """Let in whoever is first in the queue, while there is room."""

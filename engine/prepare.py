@@ -16,10 +16,11 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,12 @@ from engine import Picture, tiling
 from engine.folder import Shape
 from foodcritic import photos
 
+#: Threads that look up one photo's tiles.
+SHARES = 4
 #: Prepared photos remembered, in bytes: 65 photos of 13 tiles.
 REMEMBERED = 2**30
 
+T = TypeVar("T")
 Bits = NDArray[np.uint16]
 Dtype = Literal["bfloat16", "float16"]
 
@@ -68,7 +72,7 @@ class Preparer:
         Raises:
             PhotoError: the file cannot be read.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _read, picture)
+        return await self._run(_read, picture)
 
     def remembered(self, digest: str) -> int | None:
         """The budget that the photo was last prepared with, while it is remembered."""
@@ -87,25 +91,46 @@ class Preparer:
             if kept and kept.budget == budget:
                 self._kept.move_to_end(digest)
                 return kept
-        loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._threads, self.now, picture, digest, budget)
+        made = await self._make(picture, digest, budget)
         self._keep(digest, made)
         return made
 
-    def now(self, picture: bytes | Image.Image, digest: str, budget: int) -> Prepared:
-        """`prepare`, in the calling thread and without remembering."""
-        size = self.shape.size
+    async def _make(self, picture: bytes | Image.Image, digest: str, budget: int) -> Prepared:
+        """In steps that several threads share, so that a person alone waits less."""
+        size, run = self.shape.size, self._run
+        photo = await run(self._decoded, picture, budget)
+        columns, rows = tiling.grid(photo.width, photo.height, budget, size)
+        count = columns * rows
+        small = self.shape.thumbnail and count > 1
+        made = np.empty((count + small, 3, size, size), np.uint16)
 
-        def enough(width: int, height: int) -> tuple[int, int]:
-            columns, rows = tiling.grid(width, height, budget, size)
-            return size * columns, size * rows
+        async def whole() -> None:
+            resized = await run(_resized, photo, size * columns, size * rows)
+            parts = [range(first, count, SHARES) for first in range(min(SHARES, count))]
+            await asyncio.gather(
+                *(run(_look_up_some, self._table, resized, columns, made, part) for part in parts)
+            )
 
-        if isinstance(picture, bytes):
-            picture = photos.decode(picture, enough)
-        pixels = cut(picture, budget, self._table, size, self.shape.thumbnail)
+        async def thumbnail() -> None:
+            resized = await run(_resized, photo, size, size)
+            await run(_look_up, self._table, resized, made[count])
+
+        await asyncio.gather(whole(), *([thumbnail()] if small else []))
         how = f"{digest} {budget} {size} {self.shape.thumbnail}"
         fingerprint = hashlib.sha256(how.encode()).digest()
-        return Prepared(pixels=pixels, fingerprint=fingerprint, budget=budget)
+        return Prepared(pixels=made, fingerprint=fingerprint, budget=budget)
+
+    def _decoded(self, picture: bytes | Image.Image, budget: int) -> Image.Image:
+        """The photo, no larger than its grid needs where its format allows that."""
+
+        def enough(width: int, height: int) -> tuple[int, int]:
+            columns, rows = tiling.grid(width, height, budget, self.shape.size)
+            return self.shape.size * columns, self.shape.size * rows
+
+        return photos.decode(picture, enough) if isinstance(picture, bytes) else picture
+
+    def _run(self, call: Callable[..., T], *given: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -132,22 +157,15 @@ def table(mean: tuple[float, ...], std: tuple[float, ...], dtype: Dtype = "bfloa
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
-def cut(
-    photo: Image.Image, most: int, values: Bits, size: int = 448, thumbnail: bool = True
-) -> Bits:
-    """`tiling.tiles`, normalised through a `table`: (tiles, 3, size, size)."""
-    columns, rows = tiling.grid(photo.width, photo.height, most, size)
-    count = columns * rows
-    extra = thumbnail and count > 1
-    made = np.empty((count + extra, 3, size, size), np.uint16)
-    whole = _resized(photo, size * columns, size * rows)
-    for tile in range(count):
+def _look_up_some(
+    values: Bits, whole: NDArray[np.uint8], columns: int, into: Bits, some: range
+) -> None:
+    """Some of the tiles of a resized photo, row by row."""
+    size = into.shape[-1]
+    for tile in some:
         row, column = divmod(tile, columns)
         part = whole[row * size : (row + 1) * size, column * size : (column + 1) * size]
-        _look_up(values, part, made[tile])
-    if extra:
-        _look_up(values, _resized(photo, size, size), made[count])
-    return made
+        _look_up(values, part, into[tile])
 
 
 def _look_up(values: Bits, tile: NDArray[np.uint8], into: Bits) -> None:
