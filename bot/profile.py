@@ -27,7 +27,10 @@ from foodcritic.errors import FoodcriticError, SettingsError
 
 log = structlog.get_logger(__name__)
 
-PRIVATE: Final = ("start", "new", "meme", "settings", "language", "help")
+PRIVATE: Final = (
+    *("start", "new", "meme", "settings", "language"),
+    *("privacy", "export", "forget", "help"),
+)
 GROUP: Final = ("meme", "new", "language", "help")
 RULERS: Final = ("meme", "settings", "new", "language", "help")
 SCOPES: Final[tuple[tuple[BotCommandScope, Sequence[str]], ...]] = (

@@ -2,19 +2,21 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
 from telegram import BotCommand
+from telegram.ext import ApplicationBuilder, CommandHandler
 from typer.testing import CliRunner
 
-from bot import admin, app, handlers, memes, panel, profile
+from bot import admin, app, handlers, profile
+from bot.desk import Desk
 from foodcritic.cli import app as command_line
 from foodcritic.errors import FoodcriticError, SettingsError
 from tests.botapi.faults import Fault, Kind
 from tests.botapi.script import Telegram, telegram
-from tests.botbench import configured
+from tests.botbench import configured, restaurant
 
 
 def told(tg: Telegram, scope: dict[str, Any], code: str) -> list[str]:
@@ -41,8 +43,17 @@ async def test_each_scope_is_told_its_commands_in_each_language(tmp_path: Path, 
             assert code in {c.params.get("language_code", "") for c in tg.world.made(method)}
 
 
-def test_every_command_is_told_and_every_told_one_exists() -> None:
-    known = {*handlers.COMMANDS, memes.COMMAND, panel.COMMAND}
+async def test_every_command_is_told_and_every_told_one_exists(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        desk = Desk(db=place.db, bot=cast(Any, None), courier=cast(Any, None))
+        application = ApplicationBuilder().token(place.tg.world.token).build()
+        handlers.register(application, desk)
+    known = {
+        name
+        for handler in application.handlers[0]
+        if isinstance(handler, CommandHandler)
+        for name in handler.commands
+    }
     assert set(profile.PRIVATE) == known
     assert {*profile.GROUP, *profile.RULERS} <= known
 

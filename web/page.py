@@ -1,7 +1,8 @@
 """The page in one language, as Gradio blocks, and what its events do.
 
     masthead ─ title, language, light or dark
-    chat (transcript, box, four questions) │ samples by cuisine, sampling, a word of caution
+    critique: chat (transcript, box, four questions) │ samples by cuisine, sampling, a caution
+    memes:    `web.memes`
 
 Every event ends in `show`, which streams the conversation from the database: what the browser says
 about it is never believed. Who is asking comes from the signed session (`web.guard`).
@@ -20,10 +21,10 @@ import structlog
 
 from foodcritic import photos
 from foodcritic.db import Database
-from foodcritic.errors import PhotoError, QueueFull
-from web import fragments, render, talk, transcript
+from web import fragments, memes, render, talk, transcript
+from web.events import plainly, visitor_of
 from web.samples import Sample
-from web.talk import Refused, View
+from web.talk import View
 from web.texts import TEXTS, Lang, Texts
 from web.transcript import Visitor
 
@@ -47,65 +48,68 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
         gr.HTML(
             fragments.masthead(texts, with_exit=settings.web_password is not None), padding=False
         )
-        with gr.Row(elem_id="fc-table", equal_height=False):
-            with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
-                chat = gr.Chatbot(
-                    elem_id="fc-chat",
-                    label=texts.chat,
-                    show_label=False,
-                    container=False,
-                    height=None,
-                    buttons=["copy"],
-                    layout="bubble",
-                    latex_delimiters=[],
-                    placeholder=fragments.invitation(texts),
-                    feedback_options=(LIKE, DISLIKE),
-                    group_consecutive_messages=False,
-                    allow_tags=False,
-                )
-                box = gr.MultimodalTextbox(
-                    elem_id="fc-box",
-                    show_label=False,
-                    label=texts.box,
-                    container=False,
-                    placeholder=texts.box,
-                    file_count="multiple",
-                    file_types=["image", *sorted(set(photos.FORMATS.values()))],
-                    max_plain_text_length=100_000,  # a longer text would become a file
-                    max_lines=6,
-                )
-                with gr.Row(elem_id="fc-suggestions"):
-                    questions = [
-                        gr.Button(text, size="sm", min_width=0, elem_classes="fc-chip")
-                        for text in texts.questions
-                    ]
-                # Pressed by the one in the masthead, which no Gradio component can be part of.
-                clear = gr.Button(texts.new, elem_id="fc-clear")
-            with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
-                gallery = gr.HTML(
-                    fragments.gallery(texts, shown),
-                    elem_id="fc-gallery",
-                    padding=False,
-                    visible=bool(shown),
-                    js_on_load=(STATIC / "gallery.js").read_text(encoding="utf-8"),
-                )
-                with gr.Accordion(texts.sampling, open=False, elem_id="fc-sampling"):
-                    top_p = gr.Slider(
-                        0, 1, settings.top_p, step=0.05, label=texts.top_p, elem_id="fc-top-p"
+        with gr.Tabs(elem_id="fc-tabs"):
+            with gr.Tab(texts.tab_talk), gr.Row(elem_id="fc-table", equal_height=False):
+                with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
+                    chat = gr.Chatbot(
+                        elem_id="fc-chat",
+                        label=texts.chat,
+                        show_label=False,
+                        container=False,
+                        height=None,
+                        buttons=["copy"],
+                        layout="bubble",
+                        latex_delimiters=[],
+                        placeholder=fragments.invitation(texts),
+                        feedback_options=(LIKE, DISLIKE),
+                        group_consecutive_messages=False,
+                        allow_tags=False,
                     )
-                    temperature = gr.Slider(
-                        *(0, 1.5, min(settings.temperature, 1.5)),
-                        step=0.05,
-                        label=texts.temperature,
-                        info=texts.sampling_hint,
-                        elem_id="fc-temperature",
+                    box = gr.MultimodalTextbox(
+                        elem_id="fc-box",
+                        show_label=False,
+                        label=texts.box,
+                        container=False,
+                        placeholder=texts.box,
+                        file_count="multiple",
+                        file_types=["image", *sorted(set(photos.FORMATS.values()))],
+                        max_plain_text_length=100_000,  # a longer text would become a file
+                        max_lines=6,
                     )
-                gr.HTML(f'<p class="fc-caution">{texts.disclaimer}</p>', padding=False)
+                    with gr.Row(elem_id="fc-suggestions"):
+                        questions = [
+                            gr.Button(text, size="sm", min_width=0, elem_classes="fc-chip")
+                            for text in texts.questions
+                        ]
+                    # Pressed by the one in the masthead, which no Gradio component can be part of.
+                    clear = gr.Button(texts.new, elem_id="fc-clear")
+                with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
+                    gallery = gr.HTML(
+                        fragments.gallery(texts, shown),
+                        elem_id="fc-gallery",
+                        padding=False,
+                        visible=bool(shown),
+                        js_on_load=(STATIC / "gallery.js").read_text(encoding="utf-8"),
+                    )
+                    with gr.Accordion(texts.sampling, open=False, elem_id="fc-sampling"):
+                        top_p = gr.Slider(
+                            0, 1, settings.top_p, step=0.05, label=texts.top_p, elem_id="fc-top-p"
+                        )
+                        temperature = gr.Slider(
+                            *(0, 1.5, min(settings.temperature, 1.5)),
+                            step=0.05,
+                            label=texts.temperature,
+                            info=texts.sampling_hint,
+                            elem_id="fc-temperature",
+                        )
+                    gr.HTML(f'<p class="fc-caution">{texts.disclaimer}</p>', padding=False)
+            with gr.Tab(texts.tab_memes):
+                memes.build(db, lang, texts)
 
         drawn = [top_p, temperature]
 
         async def show(request: gr.Request) -> AsyncIterator[Any]:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             if visitor is None:
                 yield _note(texts.no_session), gr.skip()
                 return
@@ -118,9 +122,10 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
             sampled: Mapping[str, float],
             pictures: list[bytes],
         ) -> None:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             if visitor is not None:
-                await _plainly(
+                await plainly(
+                    db,
                     texts,
                     talk.ask(
                         db,
@@ -136,7 +141,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
             request: gr.Request, asked: dict[str, Any], top_p: Any, temperature: Any
         ) -> Any:
             files = [Path(str(file)) for file in asked.get("files") or ()][: talk.MOST_PHOTOS + 1]
-            pictures = [await _plainly(texts, _read(file)) for file in files]
+            pictures = [await plainly(db, texts, _read(file)) for file in files]
             await ask(request, str(asked.get("text") or ""), _sampled(top_p, temperature), pictures)
             # What was refused stays in the box; what was asked is kept by content now.
             await asyncio.to_thread(_remove, files)
@@ -151,24 +156,24 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                 await ask(request, "", _sampled(top_p, temperature), [picture])
 
         async def on_stop(request: gr.Request) -> None:
-            if (visitor := _visitor(request)) is not None:
+            if (visitor := visitor_of(request)) is not None:
                 await talk.stop(db, visitor)
 
         async def on_clear(request: gr.Request) -> None:
-            if (visitor := _visitor(request)) is not None:
+            if (visitor := visitor_of(request)) is not None:
                 await transcript.start_over(db, visitor)
 
         async def on_retry(
             request: gr.Request, event: gr.RetryData, top_p: Any, temperature: Any
         ) -> None:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             job_id = await _job_at(db, visitor, event.index)
             if visitor is not None and job_id is not None:
                 sampled = _sampled(top_p, temperature)
-                await _plainly(texts, talk.again(db, visitor, job_id, sampled))
+                await plainly(db, texts, talk.again(db, visitor, job_id, sampled))
 
         async def on_rate(request: gr.Request, event: gr.LikeData) -> None:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             job_id = await _job_at(db, visitor, event.index)
             if visitor is not None and job_id is not None:
                 await talk.rate(db, visitor, job_id, _rating(event.liked))
@@ -202,19 +207,6 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
     return cast(gr.Blocks, blocks)
 
 
-async def _plainly(texts: Texts, doing: Awaitable[Any]) -> Any:
-    """Await it; what is refused becomes a toast in the visitor's words, and ends the event."""
-    try:
-        return await doing
-    except PhotoError as error:
-        said = texts.refusal(error.code)
-    except QueueFull as error:
-        said = texts.full(error)
-    except Refused as error:
-        said = str(getattr(texts, error.code)).format(**error.values)
-    raise gr.Error(said, print_exception=False, duration=8)
-
-
 async def _job_at(db: Database, visitor: Visitor | None, index: Any) -> int | None:
     """The job of a message's place in the chat: two messages a job."""
     place = index[0] if isinstance(index, list | tuple) and index else index
@@ -238,13 +230,6 @@ def _components(view: View, texts: Texts) -> tuple[Any, Any]:
 
 def _note(text: str) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": html.escape(text)}]
-
-
-def _visitor(request: gr.Request) -> Visitor | None:
-    """Who is asking, by the session that `web.guard` has checked."""
-    scope = request.request.scope if request.request is not None else {}
-    number = scope.get("session", {}).get("user")
-    return Visitor(number) if isinstance(number, int) else None
 
 
 def _rating(liked: object) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from foodcritic import dialogue, feedback, photos, prompts, queue, wake
+from foodcritic import dialogue, feedback, limits, photos, prompts, queue, wake
 from foodcritic.columns import JobKind
 from foodcritic.db import Database
 from foodcritic.errors import JobNotFound
@@ -73,7 +73,7 @@ async def ask(
 
     Raises:
         PhotoError: a picture is refused; nothing is asked.
-        QueueFull: there is no room.
+        LimitReached, QueueFull: there is no room.
         Refused: it is too long, has too many photos, or there is no photo to talk about.
     """
     question = prompts.clean(question)
@@ -89,7 +89,7 @@ async def ask(
         talk = await dialogue.current(db, here)
         if not question or not await dialogue.last_photos(db, talk):
             raise Refused("photo_first")
-    job = await queue.enqueue(
+    job = await limits.enqueue(
         db,
         NewJob(
             key=f"{CHANNEL}:{secrets.token_hex(16)}",
@@ -116,12 +116,12 @@ async def again(
     """Ask the same once more, at the end of the conversation; None: not the visitor's question.
 
     Raises:
-        QueueFull: there is no room.
+        LimitReached, QueueFull: there is no room.
     """
     job = await _own(db, visitor, job_id)
     if job is None or job.is_active:
         return None
-    return await queue.enqueue(
+    return await limits.enqueue(
         db,
         NewJob(
             key=f"{CHANNEL}:{secrets.token_hex(16)}",

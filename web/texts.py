@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, get_args
 
 from foodcritic.errors import PhotoCode, QueueFull
+from foodcritic.limits import Refusal
+from foodcritic.prompts import MemeStyle
 from foodcritic.queue import Position
 
 Lang = Literal["zh", "en"]
@@ -65,6 +68,26 @@ class Texts:
     truncated: str
     too_large: str
     too_many_pixels: str
+    limit_minute: str
+    limit_day: str
+    limit_none: str
+    # memes and cards
+    tab_talk: str
+    tab_memes: str
+    meme_photo: str
+    meme_first: str
+    meme_style: str
+    top_bottom: str
+    subtitle: str
+    speech: str
+    meme_make: str
+    meme_card: str
+    meme_result: str
+    meme_captions: str
+    meme_words: str
+    meme_none: str
+    meme_too_long: str
+    no_card: str
     # the door
     password: str
     enter: str
@@ -87,6 +110,20 @@ class Texts:
         if error.scope == "user":
             return self.full_user.format(limit=error.limit, seconds=seconds)
         return self.full_total.format(minutes=max(1, math.ceil(seconds / 60)))
+
+    def limited(self, refusal: Refusal, now: datetime) -> str:
+        """Who has asked too often, and when there is room again."""
+        if refusal.until is None:
+            return self.limit_none
+        if refusal.scope.endswith("day"):
+            hours = max(1, math.ceil((refusal.until - now).total_seconds() / 3600))
+            return self.limit_day.format(limit=refusal.limit, hours=hours)
+        seconds = max(1, math.ceil((refusal.until - now).total_seconds()))
+        return self.limit_minute.format(limit=refusal.limit, seconds=seconds)
+
+    def style(self, name: MemeStyle) -> str:
+        """What a style of memes is called."""
+        return str(getattr(self, name))
 
     def place(self, position: Position) -> str:
         """Where a waiting question stands."""
@@ -149,6 +186,31 @@ EN: Final = Texts(
     truncated="This picture is damaged or cut off. Please send it again.",
     too_large="This file is larger than 20 MB. Send a smaller one.",
     too_many_pixels="This picture has more than 50 million pixels. Send a smaller one.",
+    limit_minute=(
+        "That was quick: {limit} questions a minute are all I take. "
+        "Your next one can come in {seconds} s."
+    ),
+    limit_day=(
+        "That was a full meal: {limit} questions a day are all I take. "
+        "Your next one can come in {hours} h."
+    ),
+    limit_none="You cannot ask any more: the operator has set your quota to 0.",
+    tab_talk="Critique",
+    tab_memes="Memes",
+    meme_photo="A photo",
+    meme_first="Add a photo first.",
+    meme_style="Style",
+    top_bottom="Top and bottom",
+    subtitle="Film subtitle",
+    speech="The dish speaks",
+    meme_make="Make a meme",
+    meme_card="Score card of my last critique",
+    meme_result="The picture",
+    meme_captions="Captions",
+    meme_words="With text",
+    meme_none="Nothing funny came to my mind about this one. Try again?",
+    meme_too_long="That caption is too long for this style.",
+    no_card="There is no critique of a dish in your conversation yet.",
     password="Password",
     enter="Come in",
     wrong="That is not the password.",
@@ -203,6 +265,25 @@ ZH: Final = Texts(
     truncated="这张图片损坏或不完整，请重新发送。",
     too_large="文件超过 20 MB，请发小一点的。",
     too_many_pixels="图片超过五千万像素，请发小一点的。",
+    limit_minute="慢一点：每分钟最多 {limit} 个问题，{seconds} 秒后再问。",
+    limit_day="今天吃饱了：每天最多 {limit} 个问题，大约 {hours} 小时后再问。",
+    limit_none="你不能再提问了：运营者把你的额度设成了 0。",
+    tab_talk="点评",
+    tab_memes="表情包",
+    meme_photo="照片",
+    meme_first="请先放一张照片。",
+    meme_style="样式",
+    top_bottom="上下大字",
+    subtitle="电影字幕",
+    speech="菜说话了",
+    meme_make="做成表情包",
+    meme_card="我上一篇点评的评分卡",
+    meme_result="图片",
+    meme_captions="文案",
+    meme_words="要文字",
+    meme_none="这张图没想出好笑的，再试一次？",
+    meme_too_long="这句太长，这种样式放不下。",
+    no_card="你的对话里还没有一篇对菜的点评。",
     password="密码",
     enter="进门",
     wrong="密码不对。",

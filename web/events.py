@@ -1,0 +1,37 @@
+"""What every event of the page needs: who is asking, and how a refusal becomes a toast."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import gradio as gr
+
+from foodcritic.db import Database
+from foodcritic.errors import PhotoError, QueueFull
+from foodcritic.limits import LimitReached
+from web.talk import Refused
+from web.texts import Texts
+from web.transcript import Visitor
+
+
+def visitor_of(request: gr.Request) -> Visitor | None:
+    """Who is asking, by the session that `web.guard` has checked."""
+    scope = request.request.scope if request.request is not None else {}
+    number = scope.get("session", {}).get("user")
+    return Visitor(number) if isinstance(number, int) else None
+
+
+async def plainly(db: Database, texts: Texts, doing: Awaitable[Any]) -> Any:
+    """Await it; what is refused becomes a toast in the visitor's words, and ends the event."""
+    try:
+        return await doing
+    except PhotoError as error:
+        said = texts.refusal(error.code)
+    except QueueFull as error:
+        said = texts.full(error)
+    except LimitReached as error:
+        said = texts.limited(error.refusal, db.now())
+    except Refused as error:
+        said = str(getattr(texts, error.code)).format(**error.values)
+    raise gr.Error(said, print_exception=False, duration=8)

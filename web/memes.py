@@ -1,0 +1,118 @@
+"""The meme tab: a photo and a style in, three captions and a picture out.
+
+Captions, styles and the switch for the words redraw at once; only new captions ask the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+from PIL import Image
+
+from foodcritic import memes, photos
+from foodcritic.db import Database
+from foodcritic.errors import CaptionError
+from foodcritic.memes import Variant
+from foodcritic.prompts import MEME_STYLES, MemeStyle
+from web import easel
+from web.events import plainly, visitor_of
+from web.texts import Lang, Texts
+
+HIDDEN: Final[dict[str, Any]] = {"api_visibility": "private", "concurrency_limit": None}
+
+
+def build(db: Database, lang: Lang, texts: Texts) -> None:
+    """Add the tab's components and events to the blocks under construction."""
+    # What was drawn last: the job, and its captions, best first. Kept by the server, not the page.
+    drawn = gr.State(None)
+    with gr.Row(elem_id="fc-easel", equal_height=False):
+        with gr.Column(scale=4, min_width=280):
+            photo = gr.Image(
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                label=texts.meme_photo,
+                height=300,
+                elem_id="fc-meme-photo",
+            )
+            style = gr.Radio(
+                [(texts.style(name), name) for name in MEME_STYLES],
+                value=memes.STYLE,
+                label=texts.meme_style,
+                elem_id="fc-meme-style",
+            )
+            make = gr.Button(texts.meme_make, variant="primary", elem_id="fc-meme-make")
+            card = gr.Button(texts.meme_card, elem_id="fc-meme-card")
+        with gr.Column(scale=7, min_width=320):
+            result = gr.Image(
+                label=texts.meme_result,
+                interactive=False,
+                format="jpeg",
+                height=520,
+                buttons=["download", "fullscreen"],
+                elem_id="fc-meme-result",
+            )
+            captions = gr.Radio(
+                [], label=texts.meme_captions, visible=False, elem_id="fc-meme-captions"
+            )
+            words = gr.Checkbox(
+                True, label=texts.meme_words, visible=False, elem_id="fc-meme-words"
+            )
+
+    async def on_make(request: gr.Request, path: str | None, chosen: Any) -> Any:
+        visitor = visitor_of(request)
+        if visitor is None:
+            raise gr.Error(texts.no_session, print_exception=False)
+        if not path:
+            raise gr.Error(texts.meme_first, print_exception=False, duration=8)
+        picture = await plainly(db, texts, asyncio.to_thread(photos.read, Path(path)))
+        asked = easel.ask(db, visitor, lang=lang, picture=picture, style=_style(chosen))
+        job = await easel.written(db, (await plainly(db, texts, asked)).id)
+        variant, data = await plainly(db, texts, easel.first(job))
+        found = memes.written(job)
+        choices = [(caption, number) for number, caption in enumerate(found)]
+        return (
+            _picture(data),
+            gr.Radio(choices=choices, value=variant.caption, visible=True),
+            gr.Checkbox(True, visible=True),
+            job.id,
+        )
+
+    async def on_change(
+        request: gr.Request, job_id: Any, caption: Any, chosen: Any, with_text: Any
+    ) -> Any:
+        visitor = visitor_of(request)
+        if visitor is None or not isinstance(job_id, int) or not isinstance(caption, int):
+            return gr.skip()
+        variant = Variant(caption=caption, style=_style(chosen), with_text=bool(with_text))
+        try:
+            redrawn = easel.redraw(db, visitor, job_id, variant)
+            return _picture(await plainly(db, texts, redrawn))
+        except CaptionError:
+            raise gr.Error(texts.meme_too_long, print_exception=False, duration=8) from None
+
+    async def on_card(request: gr.Request) -> Any:
+        visitor = visitor_of(request)
+        if visitor is None:
+            raise gr.Error(texts.no_session, print_exception=False)
+        data = await plainly(db, texts, easel.card(db, visitor))
+        hidden = gr.update(visible=False)
+        return _picture(data), hidden, hidden, None
+
+    everything = [result, captions, words, drawn]
+    make.click(on_make, [photo, style], everything, **HIDDEN)
+    card.click(on_card, None, everything, **HIDDEN)
+    for part in (captions, style, words):
+        part.input(on_change, [drawn, captions, style, words], [result], **HIDDEN)
+
+
+def _style(value: Any) -> MemeStyle:
+    return value if value in MEME_STYLES else memes.STYLE
+
+
+def _picture(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
