@@ -1,0 +1,138 @@
+"""Consent, forgetting and the copy of everything, on every database."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from foodcritic import (
+    askings,
+    audit,
+    belongings,
+    corrections,
+    feedback,
+    people,
+    photos,
+    portability,
+    privacy,
+    pseudonyms,
+    queue,
+    runs,
+    tables,
+)
+from foodcritic.db import Database
+from foodcritic.jobs import Job
+from tests.conftest import new_job
+from tests.datakit import photo
+
+Taken = list[tuple[list[str], list[int], list[int]]]
+
+
+async def answered(db: Database, key: str, user: int, seed: int) -> Job:
+    """A question of somebody's about a photo, and its answer."""
+    shown = photos.store(db.settings.media, photo(seed))
+    await queue.enqueue(db, new_job(key, user, photos=(shown,)))
+    job = await queue.claim(db, "worker")
+    assert job is not None
+    return await queue.finish(db, job, answer="**Pho**", model="nano")
+
+
+def noting(taken: Taken) -> privacy.Withdraw:
+    """Datasets that only write down what is to be taken out of them."""
+
+    def withdraw(
+        home: Path, photos: Collection[str], said: Collection[int], answers: Collection[int]
+    ) -> int:
+        taken.append((sorted(photos), sorted(said), sorted(answers)))
+        return 1
+
+    return withdraw
+
+
+async def test_who_is_forgotten_leaves_what_is_others(db: Database) -> None:
+    """Their rows, and the photos that only they sent; an administrator becomes a pseudonym."""
+    both, alone = await answered(db, "a", 1, 1), await answered(db, "b", 1, 2)
+    his = await answered(db, "c", 2, 1)
+    mine = await corrections.propose(db, his.id, "telegram", 1, dish="Udon", lang="en")
+    about_me = await corrections.propose(db, alone.id, "telegram", 2, dish="Udon", lang="en")
+    left = await corrections.propose(db, his.id, "telegram", 2, dish="Soba", lang="en")
+    for job in (both, his):
+        await feedback.rate(db, job.id, "telegram", 1, 1)
+    await askings.begin(db, his.id, "telegram", 2, 1)
+    await audit.record(db, "telegram:1", "maintenance", "on")
+    run = await runs.create(db, "critic-lora", actor="telegram:1")
+    await queue.enqueue(db, new_job("d", 1))
+    held = await belongings.of(db, "telegram", 1)
+    assert (held.photos, held.alone) == (
+        tuple(sorted((both.photos[0].sha256, alone.photos[0].sha256))),
+        (alone.photos[0].sha256,),
+    )
+    taken: Taken = []
+    gone = await privacy.forget(db, db.settings, "telegram", 1, withdraw=noting(taken))
+    assert gone == privacy.Forgotten(jobs=3, photos=1, corrections=2, ratings=2, datasets=1)
+    # Nobody else agreed to the photo that both sent: it leaves the datasets, not the media.
+    assert taken == [(list(held.photos), sorted((mine.id, about_me.id)), list(held.jobs))]
+    assert not alone.photos[0].path.exists()
+    assert his.photos[0].path.exists()
+    assert [said.id for said in await corrections.pending(db)] == [left.id]
+    assert await feedback.tally(db, his.id) == (0, 0)
+    name = pseudonyms.of(db.settings, "telegram", 1)
+    assert [entry.actor for entry in await audit.latest(db)] == [name]
+    assert (await runs.get(db, run.id)).actor == name
+    async with db.read() as session:
+        for table in (tables.User, tables.Chat):
+            assert await session.get(table, ("telegram", 1)) is None
+            assert await session.get(table, ("telegram", 2)) is not None
+
+
+async def test_a_photo_that_others_gave_too_stays_in_the_datasets(db: Database) -> None:
+    await answered(db, "a", 1, 1)
+    await answered(db, "b", 2, 1)
+    await people.set_user(db, "telegram", 2, consent=True)
+    taken: Taken = []
+    await privacy.forget(db, db.settings, "telegram", 1, withdraw=noting(taken))
+    assert [names for names, _, _ in taken] == [[]]
+
+
+async def test_a_no_after_a_yes_reaches_the_datasets_and_other_answers_do_not(
+    db: Database,
+) -> None:
+    job = await answered(db, "a", 1, 1)
+    taken: Taken = []
+    for agrees in (False, True, True):
+        await privacy.decide(db, "telegram", 1, agrees, withdraw=noting(taken))
+        assert (await people.user(db, "telegram", 1)).consent is agrees
+    assert taken == []
+    await privacy.decide(db, "telegram", 1, False, withdraw=noting(taken))
+    assert taken == [([job.photos[0].sha256], [], [job.id])]
+    assert (await people.user(db, "telegram", 1)).consented == db.now()
+
+
+async def test_one_setting_changes_and_the_others_stay(db: Database) -> None:
+    await people.set_user(db, "telegram", 1, settings={"tone": "gentle"})
+    await privacy.set_setting(db, "telegram", 1, "asked", "now")
+    await privacy.set_setting(db, "telegram", 2, "asked", "now")
+    assert (await people.user(db, "telegram", 1)).settings == {"tone": "gentle", "asked": "now"}
+    assert (await people.user(db, "telegram", 2)).settings == {"asked": "now"}
+
+
+async def test_a_copy_is_split_where_it_is_too_large_to_send(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await answered(db, str(n), 1, n) for n in range(3)]
+    jobs[2].photos[0].path.unlink()
+    size = jobs[0].photos[0].path.stat().st_size
+    monkeypatch.setattr(portability, "MOST", size)
+    made = await portability.export(db, db.settings, "telegram", 1, tmp_path / "copy.zip")
+    assert [path.name for path in made] == ["copy.zip", "copy-2.zip"]
+    names = [zipfile.ZipFile(path).namelist() for path in made]
+    assert [len(found) for found in names] == [3, 2]
+    data = json.loads(zipfile.ZipFile(made[0]).read("data.json"))
+    assert len(data["photos"]) == 3
+    assert "token" not in data["questions"][0]
+    nobody = await portability.export(db, db.settings, "telegram", 9, tmp_path / "none.zip")
+    assert json.loads(zipfile.ZipFile(nobody[0]).read("data.json"))["person"] is None

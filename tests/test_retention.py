@@ -1,0 +1,171 @@
+"""What is too old goes; what was given to learn from stays, with all that it refers to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foodcritic import (
+    askings,
+    corrections,
+    dialogue,
+    feedback,
+    inbox,
+    people,
+    photos,
+    privacy,
+    queue,
+    retention,
+)
+from foodcritic.columns import ReviewStatus
+from foodcritic.db import Database
+from foodcritic.dialogue import Place
+from foodcritic.errors import JobNotFound
+from foodcritic.jobs import Job
+from tests.conftest import Clock, new_job
+from tests.datakit import photo
+
+Other = Callable[..., Database]
+
+
+@pytest.fixture
+def kept(other: Other) -> Database:
+    """The database of a bot that keeps photos and questions for 30 days."""
+    return other(retention_days=30)
+
+
+async def answered(db: Database, key: str, user: int = 1, **values: Any) -> Job:
+    """A finished and delivered question about a photo of its own."""
+    shown = photos.store(db.settings.media, photo(int(key)))
+    await queue.enqueue(db, new_job(key, user, photos=(shown,), deliver=False, **values))
+    job = await queue.claim(db, "worker")
+    assert job is not None
+    return await queue.finish(db, job, answer="**Pho**", model="nano")
+
+
+def age(path: Path, days: float) -> None:
+    """Make a file that old, on the disk's clock."""
+    when = path.stat().st_mtime - days * 86400
+    os.utime(path, (when, when))
+
+
+async def exists(db: Database, job: Job) -> bool:
+    try:
+        await queue.get(db, job.id)
+    except JobNotFound:
+        return False
+    return True
+
+
+async def test_old_questions_go_with_their_photos_and_new_ones_stay(
+    kept: Database, clock: Clock
+) -> None:
+    place = Place(channel="telegram", chat_id=1, user_id=1)
+    old = await answered(kept, "1", dialogue_id=await dialogue.start(kept, place))
+    clock.forward(days=31)
+    new = await answered(kept, "2")
+    waiting = await queue.enqueue(kept, new_job("waiting", 2))
+    clock.forward(days=29)
+    for job in (old, new):
+        age(job.photos[0].path, 2)
+    swept = await retention.sweep(kept)
+    assert (swept.jobs, swept.photos) == (1, 1)
+    assert [await exists(kept, job) for job in (old, new, waiting)] == [False, True, True]
+    assert not old.photos[0].path.exists()
+    assert new.photos[0].path.exists()
+    assert await retention.sweep(kept) == retention.Swept(jobs=0, photos=0, updates=0)
+
+
+async def test_without_a_limit_nothing_that_is_referred_to_goes(db: Database, clock: Clock) -> None:
+    old = await answered(db, "1")
+    clock.forward(days=5000)
+    age(old.photos[0].path, 5000)
+    assert (await retention.sweep(db)).jobs == 0
+    assert old.photos[0].path.exists()
+
+
+async def test_what_may_be_learnt_from_stays_with_its_whole_dialogue(
+    kept: Database, clock: Clock
+) -> None:
+    """Until its person says otherwise: then it is as old as everything else."""
+    place = Place(channel="telegram", chat_id=1, user_id=1)
+    talk = await dialogue.start(kept, place)
+    first = await answered(kept, "1", dialogue_id=talk)
+    liked = await answered(kept, "2", dialogue_id=talk)
+    corrected = await answered(kept, "3")
+    rejected = await answered(kept, "4")
+    stranger = await answered(kept, "5", user=2)
+    await people.set_user(kept, "telegram", 1, consent=True)
+    for job in (liked, stranger):
+        await feedback.rate(kept, job.id, "telegram", 1, 1)
+    for job, status in (
+        (corrected, ReviewStatus.PENDING),
+        (rejected, ReviewStatus.REJECTED),
+    ):
+        said = await corrections.propose(kept, job.id, "telegram", 1, dish="Udon", lang="en")
+        await corrections.review(kept, said.id, status)
+    clock.forward(days=31)
+    every = (first, liked, corrected, rejected, stranger)
+    assert (await retention.sweep(kept)).jobs == 2
+    assert [await exists(kept, job) for job in every] == [True, True, True, False, False]
+    await privacy.decide(kept, "telegram", 1, False, withdraw=privacy.nothing)
+    assert (await retention.sweep(kept)).jobs == 3
+
+
+async def test_photos_that_no_question_shows_go_after_a_day(db: Database, clock: Clock) -> None:
+    """Of questions that were refused, or of a process that died; not of one that is coming."""
+    lost = photos.store(db.settings.media, photo(1))
+    coming = photos.store(db.settings.media, photo(2))
+    age(lost.path, 2)
+    assert (await retention.sweep(db)).photos == 1
+    assert (lost.path.exists(), coming.path.exists()) == (False, True)
+    age(coming.path, 2)
+    photos.store(db.settings.media, photo(2))
+    assert (await retention.sweep(db)).photos == 0
+
+
+async def test_handled_updates_and_unanswered_askings_are_swept(db: Database, clock: Clock) -> None:
+    job = await answered(db, "1")
+    await inbox.receive(db, "telegram:1", [(1, {"a": 1}), (2, {"a": 2})])
+    await inbox.handled(db, *await inbox.waiting(db, "telegram:1"))
+    asking, _ = await askings.begin(db, job.id, "telegram", 1, 1)
+    clock.forward(days=3)
+    assert (await retention.sweep(db)).updates == 1
+    assert await askings.get(db, asking.id) is not None
+    clock.forward(days=30)
+    await retention.sweep(db)
+    assert await askings.get(db, asking.id) is None
+
+
+async def test_several_processes_sweep_once_a_day(kept: Database, clock: Clock) -> None:
+    """Whoever is first; the others look again later."""
+    sweeps = 0
+
+    async def due() -> None:
+        nonlocal sweeps
+        if await retention._is_due(kept):
+            sweeps += 1
+
+    await asyncio.gather(*(due() for _ in range(5)))
+    clock.forward(hours=23)
+    await due()
+    assert sweeps == 1
+    clock.forward(hours=1)
+    await asyncio.gather(*(due() for _ in range(5)))
+    assert sweeps == 2
+    old = await answered(kept, "1")
+    clock.forward(days=40)
+    stop = asyncio.Event()
+    sweeping = asyncio.create_task(retention.daily(kept, stop))
+    for _ in range(200):
+        if not await exists(kept, old):
+            break
+        await asyncio.sleep(0.01)
+    stop.set()
+    await sweeping
+    assert not await exists(kept, old)
