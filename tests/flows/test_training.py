@@ -1,0 +1,132 @@
+"""Administrators train, watch, cancel, promote and roll back from their private chat."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from foodcritic import audit, registry, runs
+from foodcritic.columns import ModelStatus, RunStatus
+from foodcritic.db import Database
+from foodcritic.runs import Run, Step
+from tests.botapi.script import Person
+from tests.botbench import Place, restaurant
+
+#: The first person of a place has this id.
+BOSS = 101
+
+
+async def asked(place: Place, boss: Person) -> Run:
+    boss.says("/retrain")
+    await boss.sees("Train a better model now? 0 approved corrections, recipe nano-corrections")
+    await boss.taps("🏋️ Train")
+    await boss.sees("Run 1 was asked for")
+    run = await runs.claim(place.db, "trainer")
+    assert run is not None
+    return run
+
+
+async def steps(db: Database, run: Run, count: int) -> None:
+    figures = {"iterations": 200, "seconds_left": 125.0}
+    made = [Step(step=10 * n, loss=3.0 / n, metrics=figures) for n in range(1, count + 1)]
+    await runs.step(db, run, made)
+
+
+def pictures(person: Person) -> list[int]:
+    """The messages of the bot that are pictures, as people see them now."""
+    return [m["message_id"] for m in person.world.by_bot(person.chat.id) if m.get("photo")]
+
+
+async def test_one_message_tells_how_a_run_goes_and_every_admin_hears_how_it_ends(
+    tmp_path: Path,
+) -> None:
+    async with restaurant(tmp_path, admins=(BOSS, BOSS + 1)) as place:
+        boss, second = place.person("Boss"), place.person("Second")
+        second.says("/start")  # Telegram lets a bot write to whom has written to it
+        db = place.db
+        run = await asked(place, boss)
+        run = await runs.renew(db, run, "dataset", path="runs/1")
+        await boss.sees("Run 1: gathering what people said")
+        run = await runs.renew(db, run, "train")
+        await steps(db, run, 1)
+        await boss.sees("step 10 of 200, loss 3.000, 0:02:05 left")
+        await steps(db, run, 4)
+        seen = await boss.sees("step 40 of 200, loss 0.750")
+        assert pictures(boss) == [seen.id], "one message, edited"
+        assert seen.buttons == ["✖️ Cancel the run"]
+        report = place.settings.home / "runs" / "1"
+        report.mkdir(parents=True)
+        Image.new("RGB", (300, 400), "white").save(report / "report.png")
+        verdict = {"version": "critic-1", "passed": True, "summary": "better on 20"}
+        run = await runs.renew(db, run, metrics={"verdict": verdict})
+        await runs.finish(db, run, RunStatus.SUCCEEDED)
+        for admin in (boss, second):
+            told = await admin.sees("Run 1: critic-1 serves now. better on 20")
+            assert not told.buttons
+        await place.settled()
+        assert len(pictures(boss)) == 2, "the curve, and the answers side by side"
+        assert len(pictures(second)) == 1
+        (entry,) = await audit.latest(db)
+        assert (entry.actor, entry.action, entry.subject) == (f"telegram:{BOSS}", "retrain", "1")
+
+
+async def test_a_run_under_way_is_shown_and_can_be_cancelled(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss = place.person("Boss")
+        run = await asked(place, boss)
+        run = await runs.renew(place.db, run, "train")
+        boss.says("/retrain")
+        seen = await boss.sees("Run 1 is not finished yet: 🏋️ Run 1 is training.")
+        assert "stopped" in await boss.taps("✖️ Cancel the run", seen)
+        assert (await runs.get(place.db, run.id)).cancelling
+        await runs.finish(place.db, run, RunStatus.CANCELLED)
+        await boss.sees("Run 1 was cancelled, nothing changes")
+
+
+async def test_not_now_asks_for_nothing_and_a_second_tap_for_nothing_more(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss = place.person("Boss")
+        boss.says("/retrain")
+        question = await boss.sees("Train a better model now?")
+        await boss.taps("Not now", question)
+        await boss.sees("no training now")
+        assert await runs.unfinished(place.db) is None
+        for _ in range(2):
+            await boss.presses(question.message, "admin:retrain:go:1")
+        await boss.sees("Run 1 is not finished yet")
+        assert len(await runs.listing(place.db)) == 1
+
+
+async def test_a_failed_run_says_why(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss = place.person("Boss")
+        run = await asked(place, boss)
+        await runs.finish(place.db, run, RunStatus.FAILED, error="no room on the disk: make some")
+        await boss.sees("Run 1 failed, nothing changes. no room on the disk: make some")
+
+
+async def test_models_are_listed_promoted_and_rolled_back(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, db = place.person("Boss"), place.db
+        boss.says("/models")
+        await boss.sees("Serving: nano\nThere are no trained versions yet")
+        for name in ("one", "two"):
+            made = await registry.add(
+                db, name=name, path=place.settings.models / name, base="nano", sha256="0" * 64
+            )
+        gate = {"passed": False, "reasons": [{"ok": False, "text": "not enough evidence"}]}
+        await registry.report(db, made, gate, rejected=True)
+        boss.says("/models")
+        seen = await boss.sees("• two: rejected. not enough evidence\n• one: candidate.")
+        assert seen.buttons == ["⬆️ two", "⬆️ one"]
+        assert "one is live" in await boss.taps("⬆️ one", seen)
+        listed = await boss.sees("Serving: one")
+        assert listed.id == seen.id
+        assert listed.buttons == ["⬆️ two", "↩️ Roll back"]
+        stale = dict(listed.message)
+        assert "nano is live again" in await boss.taps("↩️ Roll back", listed)
+        await boss.sees("• one: rejected. rolled back by telegram:101")
+        assert await registry.live(db) is None
+        again = await boss.presses(stale, f"admin:models:rollback:{made.id}")
+        assert "cannot be done" in again
+        assert [e.action for e in await audit.latest(db)] == ["rollback", "promote"]
+        assert (await registry.find(db, "one")).status is ModelStatus.REJECTED

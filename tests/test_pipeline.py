@@ -1,0 +1,226 @@
+"""One run from asking to verdict; XTuner itself, and a verdict that passes: tests/learning."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foodcritic import corrections, people, photos, queue, registry, runs
+from foodcritic.columns import ModelStatus, ReviewStatus, RunStatus
+from foodcritic.db import Database
+from foodcritic.errors import RunCancelled
+from foodcritic.runs import Run
+from tests import checkpoints
+from tests.conftest import new_job
+from tests.datakit import photo
+from training import evaluate, pipeline
+from training.run import Step, Trained, TrainingError
+
+STEP = Step(
+    iteration=10,
+    iterations=20,
+    loss=2.5,
+    lr=0.1,
+    samples_per_second=4.0,
+    seconds_left=5.0,
+    memory_mb=None,
+)
+
+
+class Trainer:
+    """Stands where XTuner does, in a process of its own: writes its log, its steps and a model."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.stopped = False
+        self.error: Exception | None = None
+        self.hold: asyncio.Event | None = None
+        self.data: list[dict[str, Any]] = []
+
+    async def __call__(
+        self, settings: Any, recipe: str, dataset: Path, out: Path, base: Path, **told: Any
+    ) -> Trained:
+        self.calls += 1
+        self.data = json.loads((dataset / "train.json").read_bytes())
+        (out / "work").mkdir(exist_ok=True)
+        (out / "work" / "train.log").write_text("it said this before it died\n")
+        try:
+            await told["on_step"](STEP)
+            if self.error:
+                raise self.error
+            if self.hold:
+                await self.hold.wait()
+                await told["on_step"](STEP)
+        except (asyncio.CancelledError, RunCancelled):
+            self.stopped = True
+            raise
+        shutil.copytree(base, out / "model")
+        return Trained(checkpoint=out / "model", metrics={"loss": 2.5})
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
+    made = Trainer()
+    monkeypatch.setattr("training.run.train", made)
+    monkeypatch.setattr(pipeline, "BEAT", 0.05)
+    monkeypatch.setattr(evaluate, "SAMPLES", tmp_path / "none")  # a random model never ends
+    return made
+
+
+@pytest.fixture
+async def taught(db: Database, other: Callable[..., Database], tmp_path: Path) -> Database:
+    """A configured model that knows nothing, and six photos that people corrected."""
+    base = checkpoints.write(tmp_path / "base")
+    made = other(model=str(base), queue_per_user=100)
+    await people.set_user(made, "telegram", 1, consent=True)
+    for number in range(6):
+        shown = photos.store(made.settings.media, photo(number))
+        await queue.enqueue(made, new_job(f"job {number}", photos=(shown,)))
+        job = await queue.claim(made, "worker")
+        assert job is not None
+        await queue.finish(made, job, answer="**Stew** (炖菜) · 5/10", model="base")
+        said = await corrections.propose(made, job.id, "telegram", 1, dish="Ramen", lang="en")
+        await corrections.review(made, said.id, ReviewStatus.APPROVED)
+    return made
+
+
+async def asked(db: Database) -> Run:
+    await runs.create(db, "nano-corrections", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    return run
+
+
+async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_report(
+    taught: Database, trainer: Trainer
+) -> None:
+    lines: list[str] = []
+    ended = await pipeline.work(taught, taught.settings, await asked(taught), lines.append)
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert "not enough evidence: 2 held-out" in ended.metrics["verdict"]["summary"]
+    version = await registry.find(taught, "critic-1")
+    assert version.status is ModelStatus.REJECTED
+    assert version.report is not None
+    assert version.report["reasons"][0]["part"] == "corrections"
+    assert await registry.live(taught) is None
+    assert version.sha256 == registry.digest(version.folder(taught.settings))
+    folder = taught.settings.home / str(ended.path)
+    assert "微调前" in (folder / "report.html").read_text("utf-8")
+    assert {p.name for p in folder.iterdir()} == {
+        *("work", "live.json", "candidate.json", "report.html", "report.png", "curve.png")
+    }
+    assert [(s.step, s.loss) for s in await runs.curve(taught, ended.id)] == [(10, 2.5)]
+    assert any("rejected" in line for line in lines)
+
+
+async def test_what_is_learnt_comes_with_the_old_models_own_answers(
+    taught: Database, trainer: Trainer
+) -> None:
+    await pipeline.work(taught, taught.settings, await asked(taught))
+    sources = [record["source"] for record in trainer.data]
+    assert {"corrections", "replay"} >= set(sources)
+    assert sources.count("replay") >= 4, "a critique of each photo that is learnt"
+    names = [r for r in trainer.data if r["source"] == "corrections"]
+    assert {r["conversations"][1]["value"] for r in names} == {"Ramen", "日式拉面"}
+
+
+async def test_a_crashed_trainer_leaves_a_failed_run_with_its_log(
+    taught: Database, trainer: Trainer
+) -> None:
+    trainer.error = TrainingError("out of disk: make room")
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.FAILED
+    assert ended.error is not None
+    said, log = ended.error.split("\nlog: ")
+    assert said == "out of disk: make room"
+    text = await asyncio.to_thread(Path(log).read_text)
+    assert "before it died" in text
+    assert await registry.listing(taught) == []
+    await runs.create(taught, "nano-corrections", actor="shell")  # the lock is free
+
+
+async def test_a_bug_fails_the_run_and_not_the_process(taught: Database, trainer: Trainer) -> None:
+    trainer.error = ZeroDivisionError("oh")
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.FAILED
+    assert "ZeroDivisionError" in str(ended.error)
+
+
+async def test_a_cancelled_run_stops_its_trainer_and_promotes_nothing(
+    taught: Database, trainer: Trainer
+) -> None:
+    trainer.hold = asyncio.Event()
+    run = await asked(taught)
+    working = asyncio.create_task(pipeline.work(taught, taught.settings, run))
+    async with asyncio.timeout(30):
+        while not await runs.curve(taught, run.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await runs.cancel(taught, run.id)
+        ended = await working
+    assert ended.status is RunStatus.CANCELLED
+    assert trainer.stopped, "the heartbeat hears of it, steps or not"
+    assert await registry.listing(taught) == []
+
+
+async def test_a_trainer_that_is_told_to_stop_gives_the_run_back_and_the_next_goes_on(
+    taught: Database, trainer: Trainer
+) -> None:
+    """The dataset is the one it began with, whatever people said meanwhile."""
+    trainer.hold, stop = asyncio.Event(), asyncio.Event()
+    run = await runs.create(taught, "nano-corrections", actor="shell")
+    watching = asyncio.create_task(pipeline.watch(taught, taught.settings, stop))
+    async with asyncio.timeout(30):
+        while not await runs.curve(taught, run.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(watching, 10)
+    left = await runs.get(taught, run.id)
+    assert (left.status, left.attempts, trainer.stopped) == (RunStatus.TODO, 0, True)
+    await people.set_user(taught, "telegram", 1, consent=False)
+    trainer.hold = None
+    again = await runs.claim(taught, "another")
+    assert again is not None
+    ended = await pipeline.work(taught, taught.settings, again)
+    assert (ended.status, ended.dataset) == (RunStatus.SUCCEEDED, left.dataset)
+    assert trainer.calls == 2
+
+
+async def test_a_run_killed_after_training_is_judged_without_training_again(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    run = await asked(taught)
+    with monkeypatch.context() as dying:
+        dying.setattr(pipeline, "_gate", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await pipeline.work(taught, taught.settings, run)
+    again = await runs.claim(taught, "another")
+    assert again is not None
+    ended = await pipeline.work(taught, taught.settings, again)
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert trainer.calls == 1
+    assert len(await registry.listing(taught)) == 1
+
+
+async def test_nothing_to_learn_is_said(db: Database, trainer: Trainer) -> None:
+    ended = await pipeline.work(db, db.settings, await asked(db))
+    assert ended.status is RunStatus.FAILED
+    assert "nothing to learn from" in str(ended.error)
+    assert trainer.calls == 0
+
+
+async def test_a_model_that_is_no_folder_cannot_be_trained_and_the_remedy_is_named(
+    taught: Database, trainer: Trainer
+) -> None:
+    hub = taught.settings.model_copy(update={"model": "OpenGVLab/InternVL2-2B"})
+    ended = await pipeline.work(taught, hub, await asked(taught))
+    assert ended.status is RunStatus.FAILED
+    assert "download it, and set the folder" in str(ended.error)
