@@ -36,7 +36,7 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 	$(PY) -m foodcritic demo
 
 test: dev ## every test that needs no GPU and no training environment
-	$(PY) -m pytest -q -n 2 --dist worksteal tests --ignore tests/test_web_browser.py
+	$(PY) -m pytest -q -n 2 --dist worksteal tests --ignore tests/test_web_browser.py --ignore tests/learning
 	# Alone: a browser and the page it looks at need a core each.
 	$(PY) -m pytest -q tests/test_web_browser.py
 
@@ -50,6 +50,7 @@ train-env: $(XT)/.venv/.installed ## XTuner's own environment, in training/xtune
 
 test-training: dev train-env ## the learning loop, in training's own environment
 	$(XT)/.venv/bin/python -m pytest -q -c $(XT)/pyproject.toml --rootdir . $(XT)/tests training/tests
+	$(PY) -m pytest -q tests/learning
 
 soak: dev ## the long kill and load tests
 	$(PY) -m pytest -q tests/soak --soak
