@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,18 @@ from PIL import Image
 from foodcritic import memes, photos
 from foodcritic.db import Database
 from foodcritic.errors import CaptionError
+from foodcritic.jobs import Job
 from foodcritic.memes import Variant
 from foodcritic.prompts import MEME_STYLES, MemeStyle
 from web import easel
 from web.events import plainly, visitor_of
 from web.texts import Lang, Texts
 
-HIDDEN: Final[dict[str, Any]] = {"api_visibility": "private", "concurrency_limit": None}
+HIDDEN: Final[dict[str, Any]] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,
+}
 
 
 def build(db: Database, lang: Lang, texts: Texts) -> None:
@@ -63,24 +69,32 @@ def build(db: Database, lang: Lang, texts: Texts) -> None:
                 True, label=texts.meme_words, visible=False, elem_id="fc-meme-words"
             )
 
-    async def on_make(request: gr.Request, path: str | None, chosen: Any) -> Any:
+    async def on_make(request: gr.Request, path: str | None, chosen: Any) -> AsyncIterator[Any]:
+        waiting = gr.Button(texts.meme_busy, interactive=False)
+        yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), waiting
+        ready = gr.Button(texts.meme_make, interactive=True)
+        try:
+            job, variant, data = await _made(request, path, _style(chosen))
+        except gr.Error as error:  # raised, it would leave the button as it is
+            gr.Warning(error.message, duration=8)
+            yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), ready
+            return
+        choices = [(caption, number) for number, caption in enumerate(memes.written(job))]
+        found = gr.Radio(choices=choices, value=variant.caption, visible=True)
+        yield _picture(data), found, gr.Checkbox(True, visible=True), job.id, ready
+
+    async def _made(
+        request: gr.Request, path: str | None, chosen: MemeStyle
+    ) -> tuple[Job, Variant, bytes]:
         visitor = visitor_of(request)
         if visitor is None:
             raise gr.Error(texts.no_session, print_exception=False)
         if not path:
-            raise gr.Error(texts.meme_first, print_exception=False, duration=8)
+            raise gr.Error(texts.meme_first, print_exception=False)
         picture = await plainly(db, texts, asyncio.to_thread(photos.read, Path(path)))
-        asked = easel.ask(db, visitor, lang=lang, picture=picture, style=_style(chosen))
+        asked = easel.ask(db, visitor, lang=lang, picture=picture, style=chosen)
         job = await easel.written(db, (await plainly(db, texts, asked)).id)
-        variant, data = await plainly(db, texts, easel.first(job))
-        found = memes.written(job)
-        choices = [(caption, number) for number, caption in enumerate(found)]
-        return (
-            _picture(data),
-            gr.Radio(choices=choices, value=variant.caption, visible=True),
-            gr.Checkbox(True, visible=True),
-            job.id,
-        )
+        return job, *await plainly(db, texts, easel.first(job))
 
     async def on_change(
         request: gr.Request, job_id: Any, caption: Any, chosen: Any, with_text: Any
@@ -104,7 +118,7 @@ def build(db: Database, lang: Lang, texts: Texts) -> None:
         return _picture(data), hidden, hidden, None
 
     everything = [result, captions, words, drawn]
-    make.click(on_make, [photo, style], everything, **HIDDEN)
+    make.click(on_make, [photo, style], [*everything, make], **HIDDEN)
     card.click(on_card, None, everything, **HIDDEN)
     for part in (captions, style, words):
         part.input(on_change, [drawn, captions, style, words], [result], **HIDDEN)

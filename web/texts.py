@@ -81,6 +81,7 @@ class Texts:
     subtitle: str
     speech: str
     meme_make: str
+    meme_busy: str
     meme_card: str
     meme_result: str
     meme_captions: str
@@ -204,6 +205,7 @@ EN: Final = Texts(
     subtitle="Film subtitle",
     speech="The dish speaks",
     meme_make="Make a meme",
+    meme_busy="Thinking of something…",
     meme_card="Score card of my last critique",
     meme_result="The picture",
     meme_captions="Captions",
@@ -277,6 +279,7 @@ ZH: Final = Texts(
     subtitle="电影字幕",
     speech="菜说话了",
     meme_make="做成表情包",
+    meme_busy="正在想词……",
     meme_card="我上一篇点评的评分卡",
     meme_result="图片",
     meme_captions="文案",
