@@ -32,7 +32,7 @@ from telegram.ext import CallbackQueryHandler
 from bot import consent, delivery, texts
 from bot.courier import CHANNEL
 from bot.delivery import Target
-from bot.desk import Desk, bound, language, say, thread_of
+from bot.desk import Desk, bound, is_group, language, say, thread_of
 from bot.taps import here, notice
 from bot.texts import Lang
 from foodcritic import askings, corrections, privacy, prompts, queue
@@ -132,8 +132,8 @@ async def ask(desk: Desk, query: CallbackQuery, lang: Lang, job_id: int) -> None
         ],
         [(texts.text(lang, "button-leave"), f"leave:{asking.id}")],
     ]
-    text = texts.text(lang, "fix-ask", name=user.first_name)
-    await _send(desk, message, asking, text, _keyboard(keyboard), "dish")
+    text = texts.text(lang, "fix-ask")
+    await _send(desk, query, asking, text, _keyboard(keyboard), "dish")
     if before is not None:
         await delivery.delete(desk.bot, _target(message), before)
 
@@ -217,9 +217,9 @@ async def _ask_words(
     if not isinstance(query.message, Message):
         return
     hint = texts.text(lang, f"fix-hint-{wants}")
-    text = texts.text(lang, f"fix-ask-{wants}", name=query.from_user.first_name)
+    text = texts.text(lang, f"fix-ask-{wants}")
     reply = ForceReply(selective=True, input_field_placeholder=hint)
-    await _send(desk, query.message, asking, text, reply, wants)
+    await _send(desk, query, asking, text, reply, wants)
     await _delete(desk, asking)
 
 
@@ -265,12 +265,16 @@ async def _theirs(desk: Desk, query: CallbackQuery, number: int) -> Asking | str
 
 async def _send(
     desk: Desk,
-    message: Message,
+    query: CallbackQuery,
     asking: Asking,
     text: str,
     markup: InlineKeyboardMarkup | ForceReply,
     wants: Wants,
 ) -> None:
+    message = query.message
+    assert isinstance(message, Message), "checked by those who ask"
+    if is_group(message.chat):
+        text = f"{query.from_user.first_name}: {text}"
     sent = await desk.bot.send_message(
         message.chat.id,
         text,

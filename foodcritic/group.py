@@ -12,6 +12,7 @@ from foodcritic.errors import FoodcriticError
 ELSEWHERE: Final = {
     "data": "training.commands",
     "models": "training.model_commands",
+    "privacy": "training.privacy_commands",
     "train": "training.train_command",
 }
 

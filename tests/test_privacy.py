@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from foodcritic import (
     askings,
@@ -24,9 +26,11 @@ from foodcritic import (
     runs,
     tables,
 )
+from foodcritic import db as database
+from foodcritic.cli import app
 from foodcritic.db import Database
 from foodcritic.jobs import Job
-from tests.conftest import new_job
+from tests.conftest import new_job, settings_for
 from tests.datakit import photo
 
 Taken = list[tuple[list[str], list[int], list[int]]]
@@ -136,3 +140,31 @@ async def test_a_copy_is_split_where_it_is_too_large_to_send(
     assert "token" not in data["questions"][0]
     nobody = await portability.export(db, db.settings, "telegram", 9, tmp_path / "none.zip")
     assert json.loads(zipfile.ZipFile(nobody[0]).read("data.json"))["person"] is None
+
+
+def test_the_operator_does_the_same_in_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For somebody who asks them instead of the bot."""
+    monkeypatch.setenv("FOODCRITIC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    settings = settings_for(tmp_path / "home")
+
+    async def ask() -> Job:
+        async with database.connected(settings) as db:
+            return await answered(db, "a", 42, 1)
+
+    job = asyncio.run(ask())
+    shell = CliRunner()
+
+    def does(*words: str) -> str:
+        return shell.invoke(app, ["privacy", *words]).output
+
+    assert "telegram:42" in does("export", "42")
+    assert "copy.zip: written" in does("export", "telegram:42")
+    assert job.photos[0].path.name in " ".join(zipfile.ZipFile("copy.zip").namelist())
+    assert "exists" in does("export", "telegram:42")
+    assert "0 questions" in does("sweep")
+    assert job.photos[0].path.exists()
+    assert "1 questions, 1 photos" in does("forget", "telegram:42", "--yes")
+    assert not job.photos[0].path.exists()

@@ -13,9 +13,11 @@ help =
     Then ask on: “Is it healthy?”, “How is it made?”, “What wine goes with it?”
     A new photo starts a new conversation, and so does /new.
     While I write, “{ button-stop }” stops me. “{ button-again }” asks for another answer.
+    👍 👎 rate an answer, and with ✏️ you tell me what was wrong.
 
     /new – start over
     /language – 中文 or English
+    /privacy – what I hold about you, and how to delete it
     /help – this text
 
     I can be wrong: a photo shows neither allergens nor freshness.
@@ -199,14 +201,14 @@ command-settings = House rules, for administrators
 rated-up = 👍 Thank you. Tap again to take it back.
 rated-down = 👎 Noted. With ✏️ you can tell me what was wrong.
 rated-none = Your rating is taken back.
-fix-ask = ✏️ { $name }, what is it really? Tap the right dish, or reply to this message with its name.
-fix-ask-dish = ✏️ { $name }, reply to this message with the name of the dish.
-fix-ask-text = ✏️ { $name }, reply to this message with the answer you would have given.
+fix-ask = ✏️ What is it really? Tap the right dish, or reply to this message with its name.
+fix-ask-dish = ✏️ Reply to this message with the name of the dish.
+fix-ask-text = ✏️ Reply to this message with the answer you would have given.
 fix-hint-dish = Name of the dish
 fix-hint-text = A better answer
 fix-noted-dish = ✏️ Noted: { $dish }.
 fix-noted-text = ✏️ Noted, a better answer: “{ $text }”
-fix-thanks = Thank you. Somebody reads it before I learn it.
+fix-thanks = Thank you. Somebody reads it before anything changes.
 fix-undone = ↩️ Taken back.
 fix-left = All right, nothing changes.
 fix-too-long-dish = That is longer than the name of a dish: { $limit } characters are the most. For a whole answer tap ✏️ again and choose “{ button-better-text }”.
@@ -227,19 +229,23 @@ consent-no = 🚫 All right: I learn nothing from you. /privacy changes it.
 button-agree-yes = ✅ Yes, learn from me
 button-agree-no = 🚫 No
 privacy =
-    🔒 What I hold about you: { $questions ->
-        [one] one question with its answer
-       *[other] { $questions } questions with their answers
-    }, { $photos ->
-        [one] one photo
-       *[other] { $photos } photos
-    }, { $ratings ->
-        [one] one rating
-       *[other] { $ratings } ratings
-    }, { $corrections ->
-        [one] one correction
-       *[other] { $corrections } corrections
-    }, your Telegram number and your settings.
+    🔒 What I hold about you: your Telegram number, your settings{ $questions ->
+        [0] {""}
+        [one] , one question with its answer
+       *[other] , { $questions } questions with their answers
+    }{ $photos ->
+        [0] {""}
+        [one] , one photo
+       *[other] , { $photos } photos
+    }{ $ratings ->
+        [0] {""}
+        [one] , one rating
+       *[other] , { $ratings } ratings
+    }{ $corrections ->
+        [0] {""}
+        [one] , one correction
+       *[other] , { $corrections } corrections
+    }.
 
     { $days ->
         [0] I keep them until you delete them.
@@ -352,3 +358,17 @@ admin-review-edited = ✏️ Approved as you wrote it: { $name }
 admin-review-changed = Its author has changed it meanwhile: here is what it says now.
 admin-review-done = It was reviewed already.
 admin-review-gone = It was taken back.
+admin-broadcast-usage = /broadcast TEXT – shows what everybody would get, and asks before it is sent. Or reply /broadcast to a text of yours.
+admin-broadcast-refused = Telegram does not take this text: { $name }
+admin-broadcast-preview =
+    Above is what { $limit ->
+        [one] one person
+       *[other] { $limit } people
+    } would get in private. Nobody who blocked me, nobody banned.
+admin-broadcast-send = 📣 Send to { $limit }
+admin-broadcast-drop = 🗑 Discard
+admin-broadcast-begun = 📣 It is being sent.
+admin-broadcast-stopped = 🗑 Stopped.
+admin-broadcast-sending = 📣 Being sent: { $sent } of { $total } have it, { $blocked } blocked me, { $unknown } uncertain.
+admin-broadcast-sent = 📣 Sent: { $sent } of { $total } have it, { $blocked } blocked me. Of { $unknown } it is not known; nothing is sent twice.
+admin-broadcast-cancelled = 🗑 Stopped: { $sent } of { $total } had it, { $blocked } blocked me, { $unknown } uncertain.

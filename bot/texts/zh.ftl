@@ -13,9 +13,11 @@ help =
     然后可以接着问：“健康吗？”“怎么做？”“配什么酒？”
     新照片或 /new 会开始新的对话。
     我写的时候，点“{ button-stop }”让我停下；点“{ button-again }”换一个回答。
+    👍 👎 给回答评分；点 ✏️ 告诉我哪里不对。
 
     /new – 重新开始
     /language – 中文或 English
+    /privacy – 我保存了你的什么，怎么删除
     /help – 本说明
 
     我会看错：照片看不出过敏原，也看不出新不新鲜。
@@ -175,14 +177,14 @@ command-settings = 群规矩（管理员）
 rated-up = 👍 谢谢。再点一次可以收回。
 rated-down = 👎 记下了。点 ✏️ 可以告诉我哪里不对。
 rated-none = 评分已收回。
-fix-ask = ✏️ { $name }，其实是什么？点正确的菜名，或者回复这条消息写出菜名。
-fix-ask-dish = ✏️ { $name }，请回复这条消息，写出菜名。
-fix-ask-text = ✏️ { $name }，请回复这条消息，写下你认为更好的回答。
+fix-ask = ✏️ 其实是什么？点正确的菜名，或者回复这条消息写出菜名。
+fix-ask-dish = ✏️ 请回复这条消息，写出菜名。
+fix-ask-text = ✏️ 请回复这条消息，写下你认为更好的回答。
 fix-hint-dish = 菜名
 fix-hint-text = 更好的回答
 fix-noted-dish = ✏️ 记下了：{ $dish }。
 fix-noted-text = ✏️ 记下了更好的回答：“{ $text }”
-fix-thanks = 谢谢。有人看过之后，我才会学。
+fix-thanks = 谢谢。有人看过之后才会生效。
 fix-undone = ↩️ 已收回。
 fix-left = 好的，什么都不变。
 fix-too-long-dish = 菜名没有这么长：最多 { $limit } 个字。要写整段回答，请再点一次 ✏️，选“{ button-better-text }”。
@@ -203,7 +205,19 @@ consent-no = 🚫 好的，我不会用你的内容来学习。用 /privacy 可�
 button-agree-yes = ✅ 同意
 button-agree-no = 🚫 不同意
 privacy =
-    🔒 我保存的关于你的内容：{ $questions } 个问题和回答、{ $photos } 张照片、{ $ratings } 个评分、{ $corrections } 条纠正，还有你的 Telegram 编号和设置。
+    🔒 我保存的关于你的内容：你的 Telegram 编号、你的设置{ $questions ->
+        [0] {""}
+       *[other] 、{ $questions } 个问题和回答
+    }{ $photos ->
+        [0] {""}
+       *[other] 、{ $photos } 张照片
+    }{ $ratings ->
+        [0] {""}
+       *[other] 、{ $ratings } 个评分
+    }{ $corrections ->
+        [0] {""}
+       *[other] 、{ $corrections } 条纠正
+    }。
 
     { $days ->
         [0] 我一直保存，直到你删除。
@@ -311,3 +325,13 @@ admin-review-edited = ✏️ 已按你写的批准：{ $name }
 admin-review-changed = 作者刚刚改过：这是现在的内容。
 admin-review-done = 已经审核过了。
 admin-review-gone = 已被撤回。
+admin-broadcast-usage = /broadcast 正文 – 先预览，确认后才发给所有人。也可以对自己的一条消息回复 /broadcast。
+admin-broadcast-refused = Telegram 不接受这段文字：{ $name }
+admin-broadcast-preview = 以上内容将私下发给 { $limit } 人。屏蔽了我的人和被禁的人不会收到。
+admin-broadcast-send = 📣 发给 { $limit } 人
+admin-broadcast-drop = 🗑 放弃
+admin-broadcast-begun = 📣 正在发送。
+admin-broadcast-stopped = 🗑 已停止。
+admin-broadcast-sending = 📣 正在发送：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我，{ $unknown } 人不确定。
+admin-broadcast-sent = 📣 已发送：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我。{ $unknown } 人是否收到不确定，不会重复发送。
+admin-broadcast-cancelled = 🗑 已停止：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我，{ $unknown } 人不确定。

@@ -116,7 +116,7 @@ async def test_a_candidate_of_the_answer_is_the_right_dish_and_can_be_undone(
         seen = await answer(ann)
         job = await only(place)
         await ann.taps("✏️", seen)
-        asked = await ann.sees("what is it really?")
+        asked = await ann.sees("What is it really?")
         assert asked.buttons[:3] == ["Pho", "Laksa", "🍽 No dish at all"]
         await ann.taps("Laksa", asked)
         noted = await ann.sees("Noted: Laksa.")
@@ -162,7 +162,7 @@ async def test_what_is_too_long_or_no_reply_changes_nothing(tmp_path: Path) -> N
         ann = place.person("Ann")
         seen = await answer(ann)
         await ann.taps("✏️", seen)
-        asked = await ann.sees("what is it really?")
+        asked = await ann.sees("What is it really?")
         ann.says("x" * 61, reply_to=asked.id)
         await ann.sees("60 characters are the most")
         ann.says("Is it spicy?")
@@ -179,7 +179,7 @@ async def test_the_dialogue_survives_a_restart_and_deleted_messages(tmp_path: Pa
         ann = place.person("Ann")
         seen = await answer(ann)
         await ann.taps("✏️", seen)
-        asked = await ann.sees("what is it really?")
+        asked = await ann.sees("What is it really?")
         await place.stop()
         async with opened(place):
             del ann.chat.messages[seen.id]
@@ -203,7 +203,7 @@ async def test_in_a_group_anybody_rates_and_corrects_but_only_their_own(tmp_path
         await bob.taps("👍", seen)
         assert await feedback.tally(place.db, job.id) == (2, 0)
         await bob.taps("✏️", seen)
-        asked = await bob.sees("Bob, what is it really?")
+        asked = await bob.sees("Bob: ✏️ What is it really?")
         assert await ann.taps("Pho", asked) == NOT_YOURS
         ann.says("Lasagne", reply_to=asked.id)
         await bob.taps("Pho", asked)
@@ -251,7 +251,7 @@ async def test_forged_taps_do_nothing(tmp_path: Path) -> None:
         seen = await answer(ann)
         job = await only(place)
         await ann.taps("✏️", seen)
-        asked = await ann.sees("what is it really?")
+        asked = await ann.sees("What is it really?")
         eve.says("/help")
         hers = await eve.sees("/new – start over")
         for data in (

@@ -26,7 +26,7 @@ async def dines(person: Person, number: int, question: str | None = None) -> See
 
 async def corrects(person: Person, seen: Seen, dish: str) -> None:
     await person.taps("✏️", seen)
-    asked = await person.sees("what is it really?")
+    asked = await person.sees("What is it really?")
     person.says(dish, reply_to=asked.id)
     await person.sees(f"Noted: {dish}.")
 
@@ -68,7 +68,7 @@ async def test_privacy_says_what_is_held_and_changes_consent(tmp_path: Path) -> 
         await ann.taps("👎", seen)
         ann.says("/privacy")
         told = await ann.sees("What I hold about you")
-        assert "one question with its answer, one photo, one rating, one correction" in told.text
+        assert ", one question with its answer, one photo, one rating, one correction." in told.text
         assert "after 30 days" in told.text
         assert "because you have not said that I may" in told.text
         await ann.taps("You may learn from me", told)
