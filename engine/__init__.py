@@ -7,7 +7,6 @@
 ```
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foodcritic.errors import EngineError, SettingsError
+from foodcritic.errors import EngineError
 
 if TYPE_CHECKING:  # training imports engine.nano where there is no pydantic-settings
     from foodcritic.settings import Settings
@@ -137,15 +136,14 @@ async def load(settings: "Settings") -> Engine:
         ModelError: its model cannot be found or loaded.
         SettingsError: the settings name an engine that this installation lacks.
     """
-    if settings.engine not in ("auto", "openvino"):
-        raise SettingsError(f"FOODCRITIC_ENGINE={settings.engine}: use openvino or auto")
-    from engine import nano, openvino
+    from engine import choice
 
-    path = Path(settings.model) if settings.model else nano.MODEL
-    return await asyncio.to_thread(
-        openvino.load,
-        path,
-        settings.models,
-        max_tiles=settings.max_tiles,
-        concurrency=settings.concurrency or openvino.CONCURRENCY,
-    )
+    return await choice.load(settings)
+
+
+def export_kind(folder: Path) -> Literal["openvino", "checkpoint", ""]:
+    """What a model folder holds; '' for no folder."""
+    if not folder.is_dir():
+        return ""
+    built = (folder / "openvino_language_model.xml").is_file()
+    return "openvino" if built else "checkpoint"

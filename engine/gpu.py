@@ -79,6 +79,11 @@ class GPU:
         return self._runner.concurrency
 
     @property
+    def exclusive(self) -> bool:
+        """Whether the machine has no room for a second model beside it."""
+        return bool(getattr(self._runner, "exclusive", False))
+
+    @property
     def continues(self) -> bool:
         return True
 

@@ -67,9 +67,10 @@ class LMDeploy:
     def concurrency(self) -> int:
         return self.plan.max_batch_size
 
-    def tokenizer(self) -> text.Tokenizer:
-        """The checkpoint's tokenizer through transformers, for one without tokenizer.json."""
-        return _Words(self._engines[0].tokenizer.model.model)
+    @property
+    def exclusive(self) -> bool:
+        """Whether the card has no room for a second model beside this one."""
+        return not self.plan.roomy
 
     async def stream(
         self, prompt: Prompt, generation: Generation, ends: frozenset[int]
@@ -186,6 +187,20 @@ class _Words:
         return text.Catching(self)
 
 
+def tokenizer(folder: Path, *, trusted: bool) -> text.Tokenizer:
+    """The checkpoint's tokenizer through transformers, for one without tokenizer.json.
+
+    Raises:
+        ModelError: transformers cannot read it.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return _Words(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trusted))
+    except Exception as error:  # transformers and the model's own code raise anything
+        raise ModelError(f"{folder}: no tokenizer: {_short(error)}") from error
+
+
 def load(folder: Path, plan: Plan, image_token: int) -> LMDeploy:
     """Load a checkpoint; takes seconds to minutes, in the calling thread.
 
@@ -237,14 +252,7 @@ def _pytorch(folder: Path, plan: Plan) -> Any:
         enable_metrics=plan.metrics,
         logprobs_mode="raw_logprobs",
     )
-    engine = Engine.from_pretrained(
-        str(folder), engine_config=config, trust_remote_code=plan.trusted
-    )
-    if not hasattr(engine, "tokenizer"):
-        from lmdeploy.tokenizer import Tokenizer
-
-        engine.tokenizer = Tokenizer(str(folder), trust_remote_code=plan.trusted)
-    return engine
+    return Engine.from_pretrained(str(folder), engine_config=config, trust_remote_code=plan.trusted)
 
 
 async def _checked(answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:

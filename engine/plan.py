@@ -1,24 +1,32 @@
 """How to run a model on a card: what its memory allows, and what was measured to be fast.
 
 ```
- card's memory ─ weights ─ working space ─▶ keys and values ─▶ session_len, max_batch_size
+ free memory ─ weights ─ working space ─▶ keys and values ─▶ session_len, max_batch_size
+                                             of a token: layers x heads x size x 2
 ```
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
-#: Bytes that TurboMind works in beside weights and keys and values, for 16,384 tokens a step.
+from engine import text
+from engine.card import Card
+from foodcritic.errors import ModelError
+
+#: Bytes that LMDeploy works in beside weights, keys and values.
 WORKING: Final = 3 * 2**30
 #: Of the memory left after the weights, what keys and values get.
 SHARE: Final = 0.8
-#: The same on a card so large that a second model fits beside the first (hot swap).
+#: The same on a card where a second model fits beside the first, to change it without a pause.
 SHARE_ROOMY: Final = 0.45
-#: Tokens of a typical conversation about one photo: 13 tiles, a few turns.
-TYPICAL: Final = 4096
+#: Bytes left after weights and working space from which on a card is roomy.
+ROOMY: Final = 40 * 2**30
+#: Tokens of a usual conversation about a photo: 13 tiles and a few turns.
+USUAL: Final = 4096
 #: More answers at once gain nothing.
 MOST_AT_ONCE: Final = 256
-#: Tokens that a prompt and its answer may take together, if memory allows.
+#: Tokens that a prompt and its answer may take together, if the model and memory allow.
 LONGEST: Final = 16384
 
 
@@ -38,7 +46,65 @@ class Plan:
     quant_policy: int = 0
     prefix_caching: bool = True
     metrics: bool = False
-    #: Engines beside each other on the card: one reads photos while another writes.
+    #: Engines beside each other on the card.
     engines: int = 1
     #: Whether the checkpoint's own Python code may run.
     trusted: bool = False
+    #: Whether a second model fits beside this one.
+    roomy: bool = False
+
+
+def make(folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False) -> Plan:
+    """The plan for a checkpoint on a card, but for the backend.
+
+    Raises:
+        ModelError: the card is too small for it, or config.json lacks what must be known.
+    """
+    config = text.read(folder / "config.json")
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    weights = weights or sum(file.stat().st_size for file in folder.glob("*.bin"))
+    left = card.free - weights - WORKING
+    token = kv_bytes(config, folder, kv_bits)
+    share = SHARE_ROOMY if left > ROOMY + weights else SHARE
+    tokens = int(left * share / token) if left > 0 else 0
+    try:
+        context = int(config["llm_config"]["max_position_embeddings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} is no InternVL2's: {error!r}") from error
+    session = min(context, LONGEST, tokens // 64 * 64)
+    if session < min(context, USUAL):
+        need = weights + WORKING + min(context, USUAL) * token
+        raise ModelError(
+            f"{folder.name} needs {need / 2**30:.1f} GiB of GPU memory, {card.name} has "
+            f"{card.free / 2**30:.1f} free: free some, set FOODCRITIC_KV_BITS=8, or take a "
+            "smaller model"
+        )
+    batch = max(1, min(MOST_AT_ONCE, tokens // min(USUAL, session)))
+    stored = str(config.get("torch_dtype") or config["llm_config"].get("torch_dtype"))
+    return Plan(
+        # bfloat16 came with Ampere; what was stored otherwise keeps its finer steps.
+        dtype="bfloat16" if stored == "bfloat16" and card.capability >= (8, 0) else "float16",
+        session_len=session,
+        max_batch_size=batch,
+        cache_max_entry_count=share,
+        max_prefill_token_num=max(64, min(8192, session - batch)),
+        quant_policy=8 if kv_bits == 8 else 0,
+        trusted=trusted,
+        roomy=share == SHARE_ROOMY,
+    )
+
+
+def kv_bytes(config: dict[str, Any], folder: Path, bits: int) -> int:
+    """Bytes of the keys and values of one token.
+
+    Raises:
+        ModelError: config.json does not say.
+    """
+    try:
+        llm = config["llm_config"]
+        heads = int(llm["num_attention_heads"])
+        size = int(llm.get("head_dim") or int(llm["hidden_size"]) // heads)
+        kept = int(llm.get("num_key_value_heads") or heads)
+        return 2 * int(llm["num_hidden_layers"]) * kept * size * bits // 8
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{folder / 'config.json'} is no InternVL2's: {error!r}") from error

@@ -72,7 +72,7 @@ class Preparer:
         Raises:
             PhotoError: the file cannot be read.
         """
-        return await self._run(_read, picture)
+        return await self._run(read, picture)
 
     def remembered(self, digest: str) -> int | None:
         """The budget that the photo was last prepared with, while it is remembered."""
@@ -179,7 +179,7 @@ def _resized(photo: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(photo)
 
 
-def _read(picture: Picture) -> tuple[bytes | Image.Image, str]:
+def read(picture: Picture) -> tuple[bytes | Image.Image, str]:
     read = photos.read(picture) if isinstance(picture, Path) else picture
     return read, digest(read)
 

@@ -25,6 +25,7 @@ import structlog
 
 from engine import Engine, Generation, PromptTooLong, critic
 from engine.critic import Answer, Request
+from engine.runner import EngineDied
 from engine.swap import Holder
 from foodcritic import dialogue, logs, prompts, queue, wake
 from foodcritic import memory as remembering
@@ -50,25 +51,38 @@ log = structlog.get_logger(__name__)
 
 
 async def run(
-    db: Database, engine: Engine | Holder, settings: Settings, stop: asyncio.Event
+    db: Database,
+    engine: Engine | Holder,
+    settings: Settings,
+    stop: asyncio.Event,
+    memes: Holder | None = None,
 ) -> None:
-    """Answer jobs until `stop` is set; those begun are finished, or given back within 10 s."""
+    """Answer jobs until `stop` is set; those begun are finished, or given back within 10 s.
+
+    Memes are answered by `memes`, where there is a second model for them.
+
+    Raises:
+        EngineDied: only a fresh process helps; every job is given back to be tried again.
+    """
     holder = engine if isinstance(engine, Holder) else Holder(engine)
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    slots = settings.concurrency or CONCURRENCY
     running: set[asyncio.Task[None]] = set()
+    died: EngineDied | None = None
     model = holder.engine.model if holder.engine else None
-    log.info("worker.started", worker=worker, model=model, slots=slots)
+    log.info("worker.started", worker=worker, model=model, slots=_slots(settings, holder))
     memory = Memory(db)
     renewing = asyncio.create_task(renew(db, holder.engine), name="memory-renew")
     async with wake.listen(db, "jobs") as bell:
         while not stop.is_set():
+            died = _died(running)
+            if died is not None:
+                break
             running = {task for task in running if not task.done()}
-            if len(running) == slots:
+            if len(running) >= _slots(settings, holder):
                 done = asyncio.FIRST_COMPLETED
                 await asyncio.wait(running, timeout=wake.POLL, return_when=done)
                 continue
-            if not await _begin(db, holder, settings, memory, worker, running):
+            if not await _begin(db, holder, memes, settings, memory, worker, running):
                 await bell.wait()
     renewing.cancel()
     await asyncio.gather(renewing, return_exceptions=True)
@@ -78,6 +92,8 @@ async def run(
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
     log.info("worker.stopped", worker=worker)
+    if died is not None:
+        raise died
 
 
 async def renew(db: Database, engine: Engine | None, version: object = None) -> None:
@@ -95,6 +111,7 @@ async def renew(db: Database, engine: Engine | None, version: object = None) -> 
 async def _begin(
     db: Database,
     holder: Holder,
+    memes: Holder | None,
     settings: Settings,
     memory: Memory,
     worker: str,
@@ -111,8 +128,12 @@ async def _begin(
         if job is None:
             loan.back()
     if job is not None:
-        task = asyncio.create_task(work(db, loan.engine, settings, job, memory))
-        task.add_done_callback(lambda _: loan.back())
+        if job.kind is JobKind.MEME and memes is not None and (second := memes.lend()):
+            loan.back()
+            loan = second
+        used = loan
+        task = asyncio.create_task(work(db, used.engine, settings, job, memory))
+        task.add_done_callback(lambda _: used.back())
         running.add(task)
     return job is not None
 
@@ -145,6 +166,9 @@ async def work(
         await _settle(job, queue.fail(db, job, error.code), error)
     except PromptTooLong as error:
         await _settle(job, queue.fail(db, job, "too_long"), error)
+    except EngineDied as error:
+        await _settle(job, queue.fail(db, job, "engine", retry=True), error)
+        raise
     except (EngineError, ModelError) as error:
         await _settle(job, queue.fail(db, job, "engine", retry=True), error)
     except Exception as error:
@@ -202,6 +226,17 @@ def generation(settings: Settings, job: Job) -> Generation:
         greedy=temperature == 0,
         seed=job.params.get("seed"),
     )
+
+
+def _slots(settings: Settings, holder: Holder) -> int:
+    """Jobs at a time: as set, or as many as the engine does well."""
+    return settings.concurrency or int(getattr(holder.engine, "concurrency", CONCURRENCY))
+
+
+def _died(running: set[asyncio.Task[None]]) -> EngineDied | None:
+    """The end of an engine, if a job met it."""
+    errors = [task.exception() for task in running if task.done() and not task.cancelled()]
+    return next((error for error in errors if isinstance(error, EngineDied)), None)
 
 
 async def _claim(db: Database, worker: str) -> Job | None:

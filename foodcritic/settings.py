@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     #: base address of an OpenAI-compatible server with vision
     engine_url: str | None = None
     engine_key: SecretStr | None = None
+    #: seconds to the first word that photos are cut down for under load; 0: never
+    first_word_seconds: float = Field(default=3.0, ge=0, le=600)
+    #: bits of the GPU's keys and values
+    kv_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
     #: most 448-pixel tiles per question
     max_tiles: int = Field(default=12, ge=1, le=40)
     max_new_tokens: int = Field(default=512, ge=1, le=8192)
@@ -108,6 +112,15 @@ class Settings(BaseSettings):
     train_at: str = Field(default="03:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     #: while training: stop serving on that GPU, or serve beside it
     train_serving: Literal["pause", "share"] = "pause"
+    #: general LLaVA JSON that is learnt along, against forgetting, and its share of the records
+    train_replay: Path | None = None
+    train_replay_share: float = Field(default=0.2, ge=0, lt=1)
+    #: GPUs of this machine that a run uses
+    train_gpus: int = Field(default=1, ge=1)
+    #: gigabytes of GPU memory (without a GPU: of memory) that a run may take; None: all there is
+    train_memory_gb: float | None = Field(default=None, gt=0)
+    #: gigabytes of disk for what frozen vision encoders made of photos; 0 keeps nothing
+    train_cache_gb: float = Field(default=20, ge=0)
 
     # logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,0 +1,158 @@
+"""Which engine answers, and loading it: the rules of FOODCRITIC_ENGINE.
+
+```
+ openvino | lmdeploy | openai   as said; what is missing is an error
+ auto ─▶ FOODCRITIC_ENGINE_URL?            ─▶ openai
+      ─▶ a GPU, LMDeploy, a model for it?  ─▶ lmdeploy
+      ─▶                                      openvino, with the reason when a GPU stands idle
+```
+"""
+
+import asyncio
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from engine import Engine, card, export_kind, hub, nano
+from foodcritic.errors import FoodcriticError, ModelError, SettingsError
+from foodcritic.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+Kind = Literal["openvino", "lmdeploy", "openai"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An engine, and why not a faster one where there could be one."""
+
+    kind: Kind
+    reason: str = ""
+
+
+def choose(settings: Settings) -> Choice:
+    """What the settings come to on this machine; loads and fetches nothing."""
+    if settings.engine != "auto":
+        return Choice(kind=settings.engine)
+    if settings.engine_url:
+        return Choice(kind="openai")
+    if settings.model and export_kind(Path(settings.model)) == "openvino":
+        return Choice(kind="openvino")
+    found = card.cards()
+    if not found:
+        return Choice(kind="openvino")
+    if not installed():
+        return Choice(
+            kind="openvino", reason=f"{found[0].name} stands idle: `make gpu` installs LMDeploy"
+        )
+    model = settings.model or hub.DEFAULT
+    if not settings.model and model not in settings.trusted_models:
+        return Choice(
+            kind="openvino",
+            reason=f"{found[0].name} stands idle: name a model with FOODCRITIC_MODEL, or allow "
+            f"{model} its own code with FOODCRITIC_TRUSTED_MODELS={model}",
+        )
+    return Choice(kind="lmdeploy")
+
+
+def installed() -> bool:
+    """Whether LMDeploy is."""
+    return importlib.util.find_spec("lmdeploy") is not None
+
+
+async def load(settings: Settings) -> Engine:
+    """The engine that the settings name, ready to answer; see `engine.load`."""
+    chosen = choose(settings)
+    if chosen.reason:
+        log.warning("engine.slower", reason=chosen.reason)
+    if chosen.kind == "openai":
+        from engine.openai import connect
+
+        return await connect(settings)
+    if chosen.kind == "lmdeploy":
+        try:
+            return await _lmdeploy(settings)
+        except FoodcriticError as error:
+            if settings.engine != "auto":
+                raise
+            log.warning("engine.fallback", engine="nano", reason=str(error))
+            settings = settings.model_copy(update={"model": None})
+    return await _openvino(settings)
+
+
+async def _openvino(settings: Settings) -> Engine:
+    from engine import openvino
+
+    return await asyncio.to_thread(
+        openvino.load,
+        Path(settings.model) if settings.model else nano.MODEL,
+        settings.models,
+        max_tiles=settings.max_tiles,
+        concurrency=settings.concurrency or openvino.CONCURRENCY,
+    )
+
+
+async def _lmdeploy(settings: Settings) -> Engine:
+    if not installed():
+        raise SettingsError("FOODCRITIC_ENGINE=lmdeploy needs LMDeploy: make gpu")
+    found = card.cards()
+    if not found:
+        raise SettingsError("FOODCRITIC_ENGINE=lmdeploy needs an NVIDIA GPU and its driver")
+    from engine import folder, gpu, lmdeploy, text
+
+    model = settings.model or hub.DEFAULT
+    path = await asyncio.to_thread(hub.find, model, settings)
+    plan = await asyncio.to_thread(planned, settings, model, path, found[0])
+
+    def loading() -> tuple[lmdeploy.LMDeploy, text.Tokenizer]:
+        if (path / "tokenizer.json").is_file():
+            words: text.Tokenizer = text.tokenizer(path)
+            return lmdeploy.load(path, plan, folder.shape(path, words).picture), words
+        # Only transformers reads its tokenizer, with code of the model's own.
+        words = lmdeploy.tokenizer(path, trusted=plan.trusted)
+        return lmdeploy.load(path, plan, folder.shape(path, words).picture), words
+
+    log.info("engine.loading", model=model, **settings_of(plan))
+    runner, words = await asyncio.to_thread(loading)
+    return gpu.GPU(
+        runner,
+        path,
+        name="nano" if path == nano.MODEL else model.rstrip("/").rpartition("/")[2],
+        tokenizer=words,
+        max_tiles=settings.max_tiles,
+        first_word=settings.first_word_seconds or None,
+        dtype=plan.dtype,
+    )
+
+
+def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan":
+    """The plan for a model on a card, with its backend.
+
+    Raises:
+        ModelError: it does not fit, or wants to run code that is not allowed.
+    """
+    from engine import lmdeploy, plan, text
+
+    allowed = hub.trusted(model, path, settings)
+    if not allowed and hub.brings_code(path) and not (path / "tokenizer.json").is_file():
+        raise ModelError(
+            f"{model} brings Python code of its own: read it, then allow it with "
+            f"FOODCRITIC_TRUSTED_MODELS={model}"
+        )
+    made = plan.make(path, on, kv_bits=settings.kv_bits, trusted=allowed)
+    config = text.read(path / "config.json")
+    language = (config["llm_config"].get("architectures") or [""])[0]
+    turbomind = lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))
+    return made if turbomind else replace(made, backend="pytorch", quant_policy=0)
+
+
+def settings_of(made: "Plan") -> dict[str, object]:
+    """A plan for a log line."""
+    shown = ("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count")
+    return {name: getattr(made, name) for name in (*shown, "quant_policy")}

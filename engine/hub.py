@@ -1,0 +1,133 @@
+"""Models by name: found or fetched from Hugging Face or ModelScope, always the same commit.
+
+```
+ FOODCRITIC_MODEL ─┬─ a folder: as it is
+                   └─ ORG/NAME ─▶ FOODCRITIC_MODEL_REVISION, else the commit of the first time
+                                  (models/pins.json) ─▶ downloaded once into models/
+```
+"""
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine import nano
+from foodcritic.errors import ModelError
+from foodcritic.settings import Settings
+
+#: The model of a GPU, unless set otherwise.
+DEFAULT = "OpenGVLab/InternVL2-2B"
+#: ORG/NAME, as both hubs spell it.
+NAME = re.compile(r"[\w.-]+/[\w.-]+")
+#: Weights that other programs read: not fetched.
+IGNORED = ("*.pth", "*.bin.index.json", "*.gguf", "*.onnx", "examples/*")
+
+
+def find(model: str, settings: Settings) -> Path:
+    """The folder of a model, fetched if need be.
+
+    Raises:
+        ModelError: there is no such folder or name, or it cannot be fetched.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if not NAME.fullmatch(model) or model.startswith("."):
+        raise ModelError(f"{model} is neither a model folder nor a name like {DEFAULT}")
+    pins = settings.models / "pins.json"
+    key = f"{settings.model_hub}:{model}"
+    known = _pins(pins)
+    revision = settings.model_revision or known.get(key)
+    fetch = _modelscope if settings.model_hub == "modelscope" else _huggingface
+    try:
+        found, commit = fetch(model, revision, settings.models / "hub")
+    except ModelError:
+        raise
+    except Exception as error:  # hubs raise anything: no network, no such name, no permission
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"{model} cannot be had from {settings.model_hub}: {(reason or [repr(error)])[0][:200]}"
+        ) from error
+    if commit and known.get(key) != commit and not settings.model_revision:
+        _write(pins, known | {key: commit})
+    return found
+
+
+def trusted(model: str, folder: Path, settings: Settings) -> bool:
+    """Whether the model's own Python code may run here: nano's, and what the operator lists."""
+    return (
+        folder.resolve() == nano.MODEL.resolve()
+        or model in settings.trusted_models
+        or any(
+            Path(name).expanduser().resolve() == folder.resolve()
+            for name in settings.trusted_models
+            if Path(name).expanduser().is_dir()
+        )
+    )
+
+
+def brings_code(folder: Path) -> bool:
+    """Whether the folder holds Python code that its config.json or tokenizer wants to run."""
+    for name in ("config.json", "tokenizer_config.json"):
+        try:
+            settings = json.loads((folder / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(settings, dict) and settings.get("auto_map"):
+            return True
+    return False
+
+
+def _huggingface(model: str, revision: str | None, cache: Path) -> tuple[Path, str | None]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fetch(*, local: bool) -> str:
+        return str(
+            snapshot_download(
+                model,
+                revision=revision,
+                cache_dir=cache,
+                ignore_patterns=list(IGNORED),
+                local_files_only=local,
+            )
+        )
+
+    try:
+        path = fetch(local=True) if revision else fetch(local=False)
+    except LocalEntryNotFoundError:
+        path = fetch(local=False)
+    return Path(path), Path(path).name
+
+
+def _modelscope(model: str, revision: str | None, cache: Path) -> tuple[Path, str | None]:
+    try:
+        from modelscope import snapshot_download
+    except ImportError as error:
+        raise ModelError(
+            "FOODCRITIC_MODEL_HUB=modelscope needs the modelscope package: make gpu"
+        ) from error
+    path = snapshot_download(model, revision=revision, cache_dir=str(cache))
+    return Path(path), revision
+
+
+def _pins(file: Path) -> dict[str, str]:
+    try:
+        loaded: Any = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} is unreadable: {error}; mend or delete it") from error
+    if not isinstance(loaded, dict):
+        raise ModelError(f"{file} is no JSON object: mend or delete it")
+    return {str(name): str(commit) for name, commit in loaded.items()}
+
+
+def _write(file: Path, pins: dict[str, str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as part:
+        json.dump(pins, part, indent=1, sort_keys=True)
+    os.replace(part.name, file)  # noqa: PTH105

@@ -1,0 +1,293 @@
+"""The engine over HTTP: any server with OpenAI's chat completions that sees pictures.
+
+```
+ photo ─▶ upright JPEG, shrunk to what the tiles need, kept by hash ─▶ data URL ─┐
+ messages ───────────────────────────────────────────────────────────────────────┴▶ server ─▶ SSE
+```
+
+Seen with `lmdeploy serve api_server`, alone or behind `lmdeploy serve proxy`; vLLM and others speak
+the same. A server tells little of itself: names come with a probability only where it sends
+likelihoods, and nothing is continued, since servers disagree on how to ask for that.
+"""
+
+import asyncio
+import base64
+import io
+import math
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final
+
+import httpx2
+import numpy as np
+import openai
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine import Generation, Message, Picture, PromptTooLong, prepare, tiling
+from engine.budget import Budget
+from engine.folder import PHOTOS
+from foodcritic import photos, prompts
+from foodcritic.errors import EngineError, ModelError, SettingsError
+from foodcritic.settings import Settings
+
+#: Seconds without a byte from the server, after which an answer is given up.
+SILENCE: Final = 60.0
+#: Seconds to reach the server.
+CONNECT: Final = 10.0
+#: Answers at once, unless set otherwise: the server queues by itself.
+CONCURRENCY: Final = 32
+#: Tokens that a prompt and its answer may take, where the server does not say.
+CONTEXT: Final = 8192
+#: Of an InternVL2's tile.
+TILE_TOKENS: Final = 256
+#: A name less probable than this is doubt.
+UNSURE: Final = 0.35
+#: Encoded photos kept, in bytes.
+REMEMBERED: Final = 64 * 2**20
+QUALITY: Final = 90
+
+
+class OpenAI:
+    """An `Engine` over one model of a server. Make one with `connect`."""
+
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        model: str,
+        *,
+        context: int = CONTEXT,
+        lmdeploy: bool = False,
+        max_tiles: int = 12,
+        concurrency: int = CONCURRENCY,
+        first_word: float | None = None,
+    ) -> None:
+        self._client, self._model = client, model
+        self._context, self._lmdeploy = context, lmdeploy
+        #: The server schedules by itself: no limit here to what it reads at a time.
+        self._budget = Budget(max_tiles, first_word, at_once=2**30)
+        self.concurrency = concurrency
+        self._kept: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def model(self) -> str:
+        return self._model.rstrip("/").rpartition("/")[2]
+
+    @property
+    def context(self) -> int:
+        return self._context
+
+    @property
+    def photos_per_question(self) -> int:
+        return PHOTOS
+
+    @property
+    def photo_tokens(self) -> int:
+        return (self._budget.most + (self._budget.most > 1)) * TILE_TOKENS
+
+    @property
+    def continues(self) -> bool:
+        return False
+
+    @property
+    def unsure_below(self) -> float:
+        return UNSURE
+
+    async def stream(
+        self, messages: Sequence[Message], generation: Generation
+    ) -> AsyncGenerator[str, None]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        shown, fresh = await self._shown(messages)
+        async with self._budget.reading(fresh) as reading:
+            try:
+                chunks = await self._client.chat.completions.create(
+                    model=self._model, messages=shown, stream=True, **_how(generation)
+                )
+                try:
+                    async for chunk in chunks:
+                        for choice in chunk.choices:
+                            if piece := choice.delta.content:
+                                reading.first(loop.time() - started)
+                                yield piece
+                finally:
+                    await chunks.close()
+            except openai.OpenAIError as error:
+                raise self._understood(error) from error
+            except httpx2.HTTPError as error:  # in the middle of a stream
+                raise EngineError(f"the server broke off: {error!r}") from error
+
+    async def candidates(
+        self, messages: Sequence[Message], count: int = 3
+    ) -> tuple[tuple[str, float], ...]:
+        shown, fresh = await self._shown(messages)
+        how = _how(Generation(max_new_tokens=24, greedy=True))
+        async with self._budget.reading(fresh):
+            try:
+                answer = await self._client.chat.completions.create(
+                    model=self._model, messages=shown, logprobs=True, top_logprobs=5, **how
+                )
+            except openai.BadRequestError as error:
+                if isinstance(understood := self._understood(error), PromptTooLong):
+                    raise understood from error
+                return ()  # a server without likelihoods
+            except openai.OpenAIError as error:
+                raise self._understood(error) from error
+        return _named(answer)
+
+    def count(self, text: str) -> int | None:
+        return None
+
+    async def tiles(self, photos: Sequence[Picture]) -> int | None:
+        """The most tiles the last question's photos were cut into; None: the server decides."""
+        if not self._lmdeploy or not photos:
+            return None
+        known = self._kept.get(await asyncio.to_thread(_digest, photos[0]))
+        return known[1] if known else None
+
+    async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
+        return None
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _shown(self, messages: Sequence[Message]) -> tuple[list[Any], int]:
+        """The messages as the server takes them, and how many tiles are new to it."""
+        if any(len(m.images) > PHOTOS for m in messages):
+            raise EngineError(f"{self.model} looks at {PHOTOS} photos at a time")
+        turns, fresh = list[Any](), 0
+        for message in messages:
+            said = message.text if message.role == "system" else prompts.clean(message.text)
+            if not message.images:
+                turns.append({"role": message.role, "content": said})
+                continue
+            parts = list[Any]()
+            share = max(1, self._budget.choose() // len(message.images))
+            for image in message.images:
+                url, tiles, new = await self._encoded(image, share)
+                fresh += new * (tiles + (tiles > 1))
+                shown: dict[str, Any] = {"url": url}
+                if self._lmdeploy:  # others refuse what they do not know
+                    shown["max_dynamic_patch"] = tiles
+                parts.append({"type": "image_url", "image_url": shown})
+            turns.append(
+                {"role": message.role, "content": [*parts, {"type": "text", "text": said}]}
+            )
+        return turns, fresh
+
+    async def _encoded(self, picture: Picture, tiles: int) -> tuple[str, int, bool]:
+        """A photo's data URL, its tiles and whether it was not sent before."""
+        digest = await asyncio.to_thread(_digest, picture)
+        if known := self._kept.get(digest):
+            self._kept.move_to_end(digest)
+            return *known, False
+        url = await asyncio.to_thread(_data_url, picture, tiles)
+        self._kept[digest] = url, tiles
+        self._bytes += len(url)
+        while self._bytes > REMEMBERED and len(self._kept) > 1:
+            self._bytes -= len(self._kept.popitem(last=False)[1][0])
+        return url, tiles, True
+
+    def _understood(self, error: openai.OpenAIError) -> EngineError:
+        """The server's refusal in our terms."""
+        said = " ".join(str(getattr(error, "message", error)).split())[:300]
+        if isinstance(error, openai.APITimeoutError):
+            return EngineError(f"{self.model}: the server was silent for {SILENCE:.0f} s")
+        if isinstance(error, openai.APIConnectionError):
+            return EngineError(f"{self.model}: the server cannot be reached: {said}")
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            return EngineError(f"the server refuses FOODCRITIC_ENGINE_KEY: {said}")
+        if isinstance(error, openai.BadRequestError) and _is_length(said):
+            return PromptTooLong(self.model, self._context + 1, self._context)
+        return EngineError(f"{self.model}: the server answered: {said}")
+
+
+async def connect(settings: Settings) -> OpenAI:
+    """The engine over the server that FOODCRITIC_ENGINE_URL names.
+
+    Raises:
+        SettingsError: no address is set.
+        ModelError: no such server, or it does not serve FOODCRITIC_MODEL.
+    """
+    if not settings.engine_url:
+        raise SettingsError("FOODCRITIC_ENGINE=openai needs FOODCRITIC_ENGINE_URL")
+    base = settings.engine_url.rstrip("/")
+    key = settings.engine_key.get_secret_value() if settings.engine_key else "none"
+    client = openai.AsyncOpenAI(
+        base_url=base if base.endswith("/v1") else f"{base}/v1",
+        api_key=key,
+        max_retries=2,
+        timeout=httpx2.Timeout(SILENCE, connect=CONNECT),
+    )
+    try:
+        served = (await client.models.list()).data
+    except openai.OpenAIError as error:
+        await client.close()
+        raise ModelError(f"no OpenAI-compatible server answers at {base}: {error}") from error
+    names = [one.id for one in served]
+    if not served or (settings.model and settings.model not in names):
+        await client.close()
+        wanted = settings.model or "any model"
+        raise ModelError(f"{base} does not serve {wanted}: it has {', '.join(names) or 'none'}")
+    chosen = next(one for one in served if settings.model in (None, one.id))
+    told = getattr(chosen, "max_model_len", None)
+    return OpenAI(
+        client,
+        chosen.id,
+        context=int(told) if told else CONTEXT,
+        lmdeploy=chosen.owned_by == "lmdeploy",
+        max_tiles=settings.max_tiles,
+        concurrency=settings.concurrency or CONCURRENCY,
+        first_word=settings.first_word_seconds or None,
+    )
+
+
+def _how(generation: Generation) -> dict[str, Any]:
+    how: dict[str, Any] = {"max_tokens": generation.max_new_tokens}
+    if generation.greedy:
+        return how | {"temperature": 0}
+    how |= {"temperature": min(generation.temperature, 2.0), "top_p": generation.top_p}
+    if generation.seed is not None:
+        how["seed"] = generation.seed
+    return how | {"extra_body": {"top_k": generation.top_k}}
+
+
+def _named(answer: Any) -> tuple[tuple[str, float], ...]:
+    """The answer with its probability, if the server told how likely its tokens were."""
+    choice = answer.choices[0]
+    tokens = choice.logprobs.content if choice.logprobs else None
+    said = (choice.message.content or "").strip()
+    # A greedy sampler that weighs one token only says 0.0 for each: that tells nothing.
+    if not said or not tokens or choice.finish_reason != "stop":
+        return ()
+    if all(token.logprob == 0 for token in tokens):
+        return ()
+    return ((said, math.exp(sum(min(token.logprob, 0.0) for token in tokens))),)
+
+
+def _digest(picture: Picture) -> str:
+    return prepare.read(picture)[1]
+
+
+def _data_url(picture: Picture, tiles: int) -> str:
+    """An upright JPEG no larger than its grid of tiles."""
+    read, _ = prepare.read(picture)
+
+    def enough(width: int, height: int) -> tuple[int, int]:
+        columns, rows = tiling.grid(width, height, tiles)
+        return 448 * columns, 448 * rows
+
+    image = photos.decode(read, enough) if isinstance(read, bytes) else read.convert("RGB")
+    width, height = enough(image.width, image.height)
+    if image.width > width or image.height > height:
+        # Keeps the shape: the server cuts it into the same grid.
+        image.thumbnail((max(width, height),) * 2, Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _is_length(said: str) -> bool:
+    said = said.casefold()
+    return "context" in said or "too long" in said or "length" in said or "maximum" in said
