@@ -22,7 +22,7 @@ from telegram.ext import Application, ExtBot
 from telegram.request import HTTPXRequest
 
 from bot import door, handlers, inbox, profile, texts, webhook
-from bot.admin import herald
+from bot.admin import broadcast, herald
 from bot.albums import Album
 from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
@@ -161,6 +161,8 @@ async def serve(
         if settings.admins:
             heralding = herald.run(db, bot, scale=pace.scale)
             parts.append(asyncio.create_task(heralding, name="herald"))
+            crying = broadcast.run(db, bot, scale=pace.scale)
+            parts.append(asyncio.create_task(crying, name="broadcast"))
         stack.push_async_callback(cancel, parts)
         stack.push_async_callback(courier.drain, DRAIN)
         stack.push_async_callback(dispatcher.drain, DRAIN)

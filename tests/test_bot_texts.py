@@ -12,7 +12,7 @@ from bot.markup import units
 LIMITS = {"profile-short": 120, "profile-description": 512}
 VALUES: dict[str, str | int] = {
     "ahead": 3, "seconds": 12, "minutes": 2, "limit": 5, "length": 5000, "name": "bot",
-    "time": "12:30:00 UTC", "title": "Gourmets",
+    "sent": 3, "blocked": 1, "unknown": 0, "time": "12:30:00 UTC", "title": "Gourmets",
     "count": 57, "number": 3, "stage": "train", "step": 40, "total": 200, "loss": "0.123",
     "reason": "better", "state": "live", "dish": "Pho", "text": "Broth.", "questions": 2,
     "photos": 2, "ratings": 2, "corrections": 2, "days": 30, "learning": "no",

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 from telegram import Chat, Message, Update
 from telegram.ext import Application, BaseHandler, CommandHandler, MessageHandler, filters
 
+from bot.admin.broadcast import on_broadcast
+from bot.admin.broadcast import on_tap as on_broadcast_tap
 from bot.admin.maintenance import on_maintenance
 from bot.admin.models import on_models, on_models_tap
 from bot.admin.orders import DATA, Order, Press
@@ -33,6 +35,7 @@ COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
     "quota": on_quota,
     "ban": on_ban,
     "unban": on_unban,
+    "broadcast": on_broadcast,
     "maintenance": on_maintenance,
     "retrain": on_retrain,
     "models": on_models,
@@ -40,6 +43,7 @@ COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
 #: The `name` in a button's data (`orders.data`), and what answers the tap.
 TAPS: Final[Mapping[str, Callable[[Press], Awaitable[None]]]] = {
     "review": on_review_tap,
+    "broadcast": on_broadcast_tap,
     "retrain": on_retrain_tap,
     "models": on_models_tap,
 }

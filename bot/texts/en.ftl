@@ -15,6 +15,8 @@ help =
     While I write, “{ button-stop }” stops me. “{ button-again }” asks for another answer.
     👍 👎 rate an answer, and with ✏️ you tell me what was wrong.
 
+    /meme – with a photo or in reply to one: a meme
+    /settings – gentle, frank or savage
     /new – start over
     /language – 中文 or English
     /privacy – what I hold about you, and how to delete it

@@ -15,6 +15,8 @@ help =
     我写的时候，点“{ button-stop }”让我停下；点“{ button-again }”换一个回答。
     👍 👎 给回答评分；点 ✏️ 告诉我哪里不对。
 
+    /meme – 配上照片或回复一张照片：做表情包
+    /settings – 温和、直率还是毒舌
     /new – 重新开始
     /language – 中文或 English
     /privacy – 我保存了你的什么，怎么删除
