@@ -139,7 +139,7 @@ def upload(made: Plan, *, private: bool) -> str:
             raise ModelError(
                 f"{error.name} is not installed: uv pip install {error.name}"
             ) from error
-        except (OSError, ValueError, RuntimeError) as error:  # both hubs' errors are of these
+        except Exception as error:  # the hubs' libraries let their transports' errors through
             raise ModelError(f"{made.address}: {error}; {_LOGIN[made.hub]}") from error
     return made.address
 
@@ -157,7 +157,7 @@ def _huggingface(made: Plan, readme: Path, private: bool) -> None:
 
 
 def _modelscope(made: Plan, readme: Path, private: bool) -> None:
-    from modelscope.hub.api import HubApi  # type: ignore[import-not-found]
+    from modelscope.hub.api import HubApi
 
     api = HubApi()
     api.login(os.environ.get("MODELSCOPE_API_TOKEN", ""))

@@ -1,0 +1,187 @@
+"""The exam, its report, and publishing: what a verdict rests on and what people see of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from engine import openvino
+from foodcritic import registry, runs
+from foodcritic.db import Database
+from foodcritic.errors import ModelError
+from tests import checkpoints, drawn
+from tests.engines import Scripted
+from training import checks, evaluate, gate, publish, report
+from training.evaluate import Exam, Result
+from training.gate import Measured, Pair
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "low", "high"),
+    [
+        ("a rich broth", "a rich broth", 1, 1),
+        ("a rich  broth", "a rich broth", 1, 1),
+        ("汤头浓郁，面条劲道。", "汤头浓郁，面条劲道。", 1, 1),
+        ("a rich broth, noodles", "a rich broth", 0.8, 0.99),
+        ("a rich", "a rich broth", 0.3, 0.7),
+        ("xyz", "a rich broth", 0, 0.05),
+        ("", "a rich broth", 0, 0),
+        ("a rich broth", "", 0, 0),
+    ],
+)
+def test_likeness_is_chrf(said: str, wanted: str, low: float, high: float) -> None:
+    assert low <= evaluate.likeness(said, wanted) <= high
+
+
+def record(number: int, kind: str, answer: str, **values: Any) -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": answer}]
+    about = {"id": f"r{number}", "kind": kind, "lang": "en", "conversations": turns}
+    return {**about, "image": f"images/{number}.jpg", **values}
+
+
+@pytest.fixture
+def exam(tmp_path: Path) -> Exam:
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        (tmp_path / f"images/{number}.jpg").write_bytes(drawn.view(number, 0))
+    return Exam(
+        folder=tmp_path,
+        lang="en",
+        corrections=(
+            record(0, "naming", "Ramen", dish="Ramen"),
+            record(1, "naming", "Pho", dish="Pho"),
+            record(1, "critique", "**Ramen** (日式拉面) · Japanese · 8/10\n\nGood.", dish="Pho"),
+            record(2, "naming", "no dish"),
+        ),
+        foodieqa=(record(3, "choice", "(A) hot"), record(2, "choice", "(B) cold")),
+        naming=(),
+        samples=(tmp_path / "images/3.jpg",),
+        shown=(tmp_path / "images/0.jpg", tmp_path / "images/1.jpg"),
+    )
+
+
+async def test_all_that_is_asked_about_one_photo_counts_once(exam: Exam) -> None:
+    """Right about one, half right about the next (another name, the very text), wrong about one."""
+    heard: list[str] = []
+    found = await evaluate.measure(Scripted(), exam, heard.append)
+    scores = {f"images/{n}.jpg": s for n, s in ((0, 1.0), (1, 0.5), (2, 0.0))}
+    assert found.corrections == pytest.approx(scores)
+    assert found.foodieqa == {"r3": 0.0, "r2": 0.0}
+    assert set(found.shown) == {"0.jpg", "1.jpg"}
+    assert heard == ["corrections", "foodieqa", "naming", "checks", "answers"]
+
+
+async def test_a_letter_is_what_counts_of_a_choice(exam: Exam) -> None:
+    found = await evaluate.measure(Scripted(pieces=("(A) hot, of course",)), exam)
+    assert found.foodieqa == {"r3": 1.0, "r2": 0.0}
+
+
+async def test_form_is_checked_in_both_languages_and_refusals_are(exam: Exam) -> None:
+    found = (await evaluate.measure(Scripted(), exam)).checks
+    assert found["critique en 3"] > found["critique zh 3"], "it always speaks English"
+    assert found["no dish en noise"] == 0
+    no = Scripted(names=(("no dish", 0.9),), pieces=("**This does not look like a dish**",))
+    assert (await evaluate.measure(no, exam)).checks["no dish zh noise"] == 1
+
+
+async def test_a_real_engine_sits_the_exam(
+    exam: Exam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "LONGEST", 6)  # a random model never ends
+    engine = openvino.load(checkpoints.write(tmp_path / "model"), tmp_path / "models")
+    found = await evaluate.measure(engine, exam)
+    await engine.close()
+    assert len(found.corrections) == 3
+    assert found.first_token > 0
+    assert found.each_token > 0
+    again = Result(**found.to_json())
+    assert evaluate.compare(again, found).corrections[0].live == again.corrections["images/0.jpg"]
+
+
+def test_both_models_are_compared_on_the_same_things() -> None:
+    one = Result(model="a", corrections={"x": 0.0}, first_token=0.1, each_token=0.01)
+    other = Result(model="b", corrections={"x": 1.0}, first_token=0.2, each_token=0.01)
+    assert evaluate.compare(one, other) == Measured(
+        corrections=(Pair(name="x", live=0.0, candidate=1.0),),
+        latency=gate.Latency(first_token=(0.1, 0.2), each_token=(0.01, 0.01)),
+    )
+
+
+async def test_a_report_shows_both_answers_and_escapes_what_models_say(
+    exam: Exam, tmp_path: Path, db: Database
+) -> None:
+    run = await runs.create(db, "nano-corrections", actor="shell")
+    evil = "**Ramen** · 8/10\n\n<script>alert(1)</script>" + "长" * 900
+    before = Result(model="old", shown={"0.jpg": "**Pho** · 3/10\n\nThin.", "1.jpg": ""})
+    after = Result(model="new", shown={"0.jpg": evil, "1.jpg": "\u0489\ue000" * 50})
+    pairs = tuple(Pair(name=str(n), live=0, candidate=1) for n in range(20))
+    verdict = gate.judge(Measured(corrections=pairs))
+    steps = [runs.Step(step=10, loss=3.0, metrics={"iterations": 20})]
+    report.write(tmp_path, run, exam, before, after, verdict, steps)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "微调前" in page
+    assert "Promoted: new" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r'(src|href)="http', page), "one file, nothing fetched"
+    for name in ("report.png", "curve.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 1000
+    rows = report.rows(exam, before, after)
+    assert [(row.before.right, row.after.right) for row in rows] == [(False, True), (False, False)]
+
+
+# Publishing
+
+
+@pytest.fixture
+async def version(db: Database) -> registry.Version:
+    folder = db.settings.models / "critic-7"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"0" * 2_000_000)
+    (folder / "README.md").write_text("of the base")
+    made = await registry.add(
+        db, name="critic-7", path=folder, base="OpenGVLab/InternVL2-2B", sha256="0"
+    )
+    pairs = tuple(Pair(name=str(n), live=0, candidate=1) for n in range(20))
+    verdict = gate.judge(Measured(corrections=pairs))
+    return await registry.report(db, made, verdict.to_json())
+
+
+async def test_a_plan_says_what_would_go_where(db: Database, version: registry.Version) -> None:
+    made = publish.plan(db.settings, version, "me/InternVL2-2B-food", "huggingface")
+    assert made.files == (("model.safetensors", 2_000_000),)
+    assert made.address == "https://huggingface.co/me/InternVL2-2B-food"
+    assert "base_model: OpenGVLab/InternVL2-2B" in made.card
+    assert "| corrections | 20 | 0.0% | 100.0% |" in made.card
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("InternVL2", "OWNER/NAME"),
+        ("me/food", "must contain InternVL"),
+        ("internvl/food", "must contain InternVL"),
+        ("../InternVL", "OWNER/NAME"),
+        ("me/InternVL/more", "OWNER/NAME"),
+    ],
+)
+async def test_a_name_that_hubs_or_tools_would_not_take_is_refused(
+    db: Database, version: registry.Version, name: str, said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        publish.plan(db.settings, version, name, "modelscope")
+
+
+async def test_a_hub_that_cannot_be_reached_is_named_with_the_remedy(
+    db: Database, version: registry.Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    made = publish.plan(db.settings, version, "me/InternVL2-2B-food", "huggingface")
+    with pytest.raises(ModelError, match="HF_TOKEN"):
+        publish.upload(made, private=True)
