@@ -67,13 +67,15 @@ types: dev ## mypy --strict
 lock: | $(UV) ## renew the hash-pinned locks
 	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra gpu -o requirements-gpu.lock
 	cd $(XT) && $(COMPILE) pyproject.toml -o requirements.lock
 
 check-lock: | $(UV) ## fail where a lock no longer answers pyproject.toml, or names an address
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf '$$tmp EXIT; cp requirements*.lock $$tmp; \
 	$(COMPILE) pyproject.toml --group dev -o $$tmp/requirements-dev.lock; \
 	$(COMPILE) pyproject.toml -c $$tmp/requirements-dev.lock -o $$tmp/requirements.lock; \
-	for f in requirements.lock requirements-dev.lock; do diff -q $$f $$tmp/$$f || { echo "$$f is stale: make lock"; exit 1; }; done; \
+	$(COMPILE) pyproject.toml --extra gpu -o $$tmp/requirements-gpu.lock; \
+	for f in requirements.lock requirements-dev.lock requirements-gpu.lock; do diff -q $$f $$tmp/$$f || { echo "$$f is stale: make lock"; exit 1; }; done; \
 	! grep -nE 'https?://|file:' requirements*.lock training/xtuner/requirements.lock
 
 clean: ## remove the environment and caches
