@@ -40,6 +40,7 @@ from bot.courier import CHANNEL
 from bot.desk import Desk, bound, is_group, language, place_of, say
 from bot.taps import notice, owned
 from foodcritic import dialogue, limits, people, queue
+from foodcritic.columns import JobKind
 from foodcritic.errors import JobNotFound, QueueFull
 from foodcritic.jobs import Job, NewJob
 
@@ -196,7 +197,7 @@ queue_stoppable = (queue.JobStatus.DOING, queue.JobStatus.CANCELLED)
 async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
     """Ask the same once more: one new answer for each old one."""
     lang = await language(desk, query.from_user)
-    if not job.is_finished:
+    if not job.is_finished or job.kind is JobKind.CARD:
         await notice(query, texts.text(lang, "tap-stale"))
         return
     new = NewJob(

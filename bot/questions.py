@@ -126,8 +126,8 @@ async def replace(desk: Desk, message: Message) -> None:
     """An edited question: while its answer is not there, the new words are what is asked."""
     user = message.from_user
     old = await latest(desk, message)
-    if user is None or old is None:
-        return
+    if user is None or old is None or old.kind is JobKind.MEME:
+        return  # a meme asks nothing that could be put in other words
     question = question_of(message, desk.bot.bot)
     key = f"{key_of(message)}:{int(message.edit_date.timestamp()) if message.edit_date else 0}"
     replayed = bool(old.delivery.get("superseded"))

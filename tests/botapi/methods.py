@@ -219,6 +219,8 @@ def document(world: World, value: "Upload | str", name: str | None = None) -> Js
 
 def send_photo(world: World, params: Json) -> Json:
     content = body(params, "caption", MAX_CAPTION)
+    if not reachable(world, params).may_send_photos:
+        raise bad("not enough rights to send photos to the chat")
     return send(world, params, photo=photo_sizes(world, params["photo"]), **content)
 
 

@@ -62,6 +62,7 @@ class Chat:
     members: dict[int, str] = field(default_factory=dict)  #: user id → status
     topics: dict[int, str] = field(default_factory=dict)
     refuses: ApiError | None = None
+    may_send_photos: bool = True
     next_id: int = 1
 
     @property

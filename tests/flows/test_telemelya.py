@@ -5,6 +5,7 @@ Telemelya has no drafts (the status message grows instead), no long polling and 
 
 import asyncio
 import contextlib
+import io
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from telemelya.client import TelegramTestClient
 
 from bot import app, webhook
@@ -171,6 +173,11 @@ async def test_text_photo_buttons_and_edits_on_an_emulator_that_is_not_ours(chat
             break
         await asyncio.sleep(0.1)
     assert len(whole) == 2
+
+    await chat.taps("Score card", answer)
+    card = await chat.sees(lambda call: call["method"] == "sendPhoto")
+    data = await chat.does(chat.client.get_media, card["file_id"])
+    assert Image.open(io.BytesIO(data)).size == (1080, 1350)
 
     await chat.says("/language")
     choice = await chat.sees(holds("Which language", button="lang:zh"))
