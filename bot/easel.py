@@ -65,7 +65,9 @@ def keyboard(job: Job, variant: Variant) -> InlineKeyboardMarkup:
                     say("button-meme-plain" if variant.with_text else "button-meme-text"),
                     None,
                     data(job.id, plain),
-                )
+                ),
+                InlineKeyboardButton("👍", callback_data=f"up:{job.id}"),
+                InlineKeyboardButton("👎", callback_data=f"down:{job.id}"),
             ],
         ]
     )

@@ -58,8 +58,8 @@ def answered(lang: Lang, job: Job) -> InlineKeyboardMarkup | None:
     if job.kind is JobKind.CRITIQUE and memes.has_card(job):
         buttons.append((texts.text(lang, "button-card"), f"card:{job.id}"))
     below = row(*buttons)
-    if job.status is not JobStatus.SUCCEEDED or not job.answer:
-        return below
+    if job.status is not JobStatus.SUCCEEDED or not job.answer or job.kind is JobKind.MEME:
+        return below  # a meme that came out has a keyboard of its own (bot.easel)
     rating = row(("👍", f"up:{job.id}"), ("👎", f"down:{job.id}"), ("✏️", f"fix:{job.id}"))
     return InlineKeyboardMarkup([*rating.inline_keyboard, *below.inline_keyboard])
 

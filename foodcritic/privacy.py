@@ -5,12 +5,12 @@
  take_back(correction) ─────────────────────────────────────────▶ withdraw: datasets
  forget ─▶ 1. consent is no: nothing new is exported
            2. withdraw: clean photos, snapshots that hold an example of theirs
-           3. rows, in one transaction; an administrator's number becomes a pseudonym
-           4. photos that nobody else's question shows
+           3. in one transaction: rows; photos that nobody else's question shows; an
+              administrator's number becomes a pseudonym
 ```
 
-Each step of `forget` can be repeated, and the rows that say what is to be done go last but for the
-files: whoever is killed in between begins again. What a model has learnt already stays in its
+Each step of `forget` can be repeated, and the rows that say what is to be done go last: whoever is
+killed in between begins again. What a model has learnt already stays in its
 weights until the next training, which begins without it.
 """
 
@@ -124,11 +124,11 @@ async def forget(
         if db.dialect == "sqlite":  # overwrite what is deleted, in the file too
             await session.execute(sa.text("PRAGMA secure_delete = ON"))
         held = await belongings.find(session, channel, user_id)
-        paths = await _delete(session, db, channel, user_id, held)
+        # Files before the commit: killed in between, the rows still say what is to be done.
+        for path in await _delete(session, db, channel, user_id, held):
+            await asyncio.to_thread((settings.media / path).unlink, missing_ok=True)
     if db.dialect == "sqlite":
         await _truncate_log(db)
-    for path in paths:
-        await asyncio.to_thread((settings.media / path).unlink, missing_ok=True)
     done = Forgotten(
         jobs=len(held.jobs),
         photos=len(held.alone),

@@ -93,6 +93,29 @@ async def test_who_is_forgotten_leaves_what_is_others(db: Database) -> None:
             assert await session.get(table, ("telegram", 2)) is not None
 
 
+async def test_forgetting_that_is_killed_half_way_is_done_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the datasets, and with the photo's file gone but no row yet."""
+    job = await answered(db, "a", 1, 1)
+    await people.set_user(db, "telegram", 1, consent=True)
+
+    def killed(*given: object, **named: object) -> int:
+        raise OSError("killed")
+
+    with pytest.raises(OSError, match="killed"):
+        await privacy.forget(db, db.settings, "telegram", 1, withdraw=killed)
+    assert (await people.user(db, "telegram", 1)).consent is False
+    assert job.photos[0].path.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(OSError, match="killed"):
+            await privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
+    assert (await belongings.of(db, "telegram", 1)).jobs == (job.id,)
+    gone = await privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
+    assert (gone.jobs, gone.photos, job.photos[0].path.exists()) == (1, 1, False)
+
+
 async def test_a_photo_that_others_gave_too_stays_in_the_datasets(db: Database) -> None:
     await answered(db, "a", 1, 1)
     await answered(db, "b", 2, 1)
