@@ -1,8 +1,12 @@
 """Runs XTuner as a program: a dataset folder and a base model in, a checkpoint folder out.
 
-    train ─▶ environment.ready ─▶ training.xtuner.train in its own Python ─▶ progress.jsonl ─▶ on_step
-                                     ▲ out of memory: half the batch, twice the accumulation
-                                     └──────────────┘ and on from the last checkpoint
+```
+ train ─▶ environment.ready ─▶ training.xtuner.train, in its own Python ─▶ progress.jsonl ─▶ on_step
+            ▲                                     │
+            │ out of memory: batches in more parts, on from the last checkpoint
+            └─────────────────────────────────────┤
+                                                  └▶ OUT/model, OUT/adapter; for the CPU: OpenVINO
+```
 
 Nothing of XTuner is imported here. A run that was killed, here or there, goes on where it was when
 `train` is called again with the same folder; the child dies with us.
@@ -14,26 +18,33 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from foodcritic.errors import FoodcriticError
 from foodcritic.settings import Settings
+from training import environment, general, room
+from training.environment import Environment, Say, TrainingError
 
 ROOT: Final = Path(__file__).parents[1]
+#: the photo that every result is asked about
+PHOTO: Final = ROOT / "samples" / "pizza.jpg"
 #: seconds between two looks at the progress file
 POLL: Final = 0.5
 #: seconds that the child gets to end by itself before it is killed
 GRACE: Final = 10.0
 #: lines of the child's log that an error quotes
 QUOTED: Final = 12
+#: the child's exit status when a batch did not fit
+OUT_OF_MEMORY: Final = 77
 
-
-class TrainingError(FoodcriticError):
-    """Training could not start or end; the message says what to do."""
+__all__ = ["Environment", "Step", "Trained", "TrainingError", "train"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +71,13 @@ class Trained:
     checkpoint: Path
     #: the adapter in PEFT's form, where the recipe trained one
     adapter: Path | None = None
-    #: folder for the CPU engine, where it can be built
+    #: folder for the CPU engine, where one was built
     openvino: Path | None = None
-    #: of the whole run: loss, iterations, seconds, samples_per_second, memory_mb, split, …
+    #: of the whole run: loss, iterations, samples_per_second, memory_mb, parts, answers, …
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
 OnStep = Callable[[Step], Awaitable[None]]
-Say = Callable[[str], None]
 
 
 async def train(
@@ -86,52 +96,138 @@ async def train(
     `recipe` is a name or the path of a .toml file, `overrides` maps its dotted keys to TOML
     literals. Everything is written under `out`; call again with the same arguments to go on after
     a kill. Cancel the task, or raise from `on_step`, to stop: the child and its children end.
-    `say` is told in one line what is being done before the first step.
+    `say` is told in a line what is being done.
 
     Raises:
         TrainingError: with what to do; the whole log is ``out/work/train.log``.
     """
-    work = out / "work"
+    trusted(settings, base)
+    python = await environment.ready(settings, say)
+    work, data = out / "work", out / "work" / "train.json"
     work.mkdir(parents=True, exist_ok=True)
-    python = settings.train_python or ROOT / "training/xtuner/.venv/bin/python"
-    command = [
-        *(str(python), "-m", "training.xtuner.train", recipe),
-        *("--model", str(base), "--data", str(dataset / "train.json"), "--images", str(dataset)),
-        *("--work", str(work), "--out", str(out / "model")),
-        *(word for key, text in (overrides or {}).items() for word in ("--set", f"{key}={text}")),
-    ]
-    say(f"training {base.name} by {recipe}")
+    mixed = general.mix(dataset, data, settings.train_replay, settings.train_replay_share)
+    room.check(settings, python, recipe, base, out)
+    last = await _learn(settings, python, recipe, base, work, on_step, say, overrides or {})
+    result = _result(work)
+    metrics: dict[str, Any] = {
+        "torch": python.torch,
+        "gpu": python.gpus[0].name if python.gpus else None,
+        "general_records": mixed,
+        "parts": _parts(work),
+        "answers": result["answers"],
+    }
+    if last is not None:
+        metrics |= {name: getattr(last, name) for name in Step.__slots__ if name != "seconds_left"}
+    merged = Path(result["model"])
+    openvino = None
+    if room.serves_on_cpu(settings, python, base):
+        say("building the folder for the CPU engine")
+        openvino, metrics["answers"]["openvino"] = await _convert(settings, merged)
+    adapter = Path(result["adapter"]) if result["adapter"] else None
+    if adapter is not None:
+        adapter = _place(adapter, out / "adapter")
+    checkpoint = _place(merged, out / "model")  # last: who finds it finds everything checked
+    return Trained(checkpoint=checkpoint, adapter=adapter, openvino=openvino, metrics=metrics)
+
+
+def trusted(settings: Settings, base: Path) -> None:
+    """Refuse a base that brings Python of its own which nobody has said may run.
+
+    Of an InternVL2 over InternLM2 only the tokenizer's code is ever run: see `xtuner.base`.
+    """
+    config = room.config(base)
+    foreign = room.language_model(config) != "InternLM2ForCausalLM"
+    code = sorted(
+        file.name for file in base.glob("*.py") if foreign or file.name.startswith("tokenization_")
+    )
+    known = {str(base), base.name, str(base.resolve())}
+    if code and not known & set(settings.trusted_models):
+        raise TrainingError(
+            f"{base} brings code of its own ({code[0]}), which training would run: read it, and "
+            f"set FOODCRITIC_TRUSTED_MODELS={base} to allow that"
+        )
+
+
+async def _learn(
+    settings: Settings,
+    python: Environment,
+    recipe: str,
+    base: Path,
+    work: Path,
+    on_step: OnStep,
+    say: Say,
+    overrides: Mapping[str, str],
+) -> Step | None:
+    """Run the child until it has ended well; its last step."""
     last: Step | None = None
-    async for step in _steps(command, work):
-        last = step
-        await on_step(step)
-    metrics = {} if last is None else {"loss": last.loss, "iterations": last.iterations}
-    return Trained(checkpoint=out / "model", metrics=metrics)
+    while True:
+        parts = _parts(work)
+        say(f"training {base.name} by {recipe}" + (f", batches in {parts} parts" * (parts > 1)))
+        command = [
+            *_launcher(settings, python),
+            *("training.xtuner.train", recipe, "--model", str(base), "--watch"),
+            *("--data", str(work / "train.json"), "--images", "/", "--work", str(work)),
+            *("--out", str(work / "merged"), "--split", str(parts), "--photo", str(PHOTO)),
+            *("--features", str(settings.home / "features")),
+            *("--features-gb", str(settings.train_cache_gb)),
+        ]
+        if settings.train_memory_gb is not None:
+            command += ["--memory-gb", str(settings.train_memory_gb)]
+        for key, text in overrides.items():
+            command += ["--set", f"{key}={text}"]
+        place = (work / "train.log").stat().st_size if (work / "train.log").exists() else 0
+        async with aclosing(_steps(command, work)) as steps:
+            async for step in steps:
+                if isinstance(step, int):
+                    status = step
+                else:
+                    last = step
+                    await on_step(step)
+        if status == 0:
+            return last
+        log = (work / "train.log").read_bytes()[place:].decode("utf-8", "replace").splitlines()
+        smaller = _smaller(log) if OUT_OF_MEMORY in (status, _inner(log)) else None
+        if smaller is None:
+            raise TrainingError(_why(status, log, work))
+        say(f"out of memory: going on with batches in {smaller} parts")
+        _keep_parts(work, smaller)
 
 
-async def _steps(command: list[str], work: Path) -> AsyncIterator[Step]:
-    """Run the child and yield what it writes to progress.jsonl; end it if we are ended."""
+def _launcher(settings: Settings, python: Environment) -> list[str]:
+    """One process, or one for each GPU, started by torchrun."""
+    count = min(settings.train_gpus, max(len(python.gpus), 1))
+    if count == 1:
+        return [str(python.python), "-m"]
+    spread = ["--standalone", "--nproc-per-node", str(count)]
+    return [str(python.python), "-m", "torch.distributed.run", *spread, "-m"]
+
+
+async def _steps(command: list[str], work: Path) -> AsyncGenerator[Step | int, None]:
+    """Run the child, yield what it writes to progress.jsonl, then its exit status."""
     path = work / "progress.jsonl"
     place = path.stat().st_size if path.exists() else 0
     with (work / "train.log").open("ab") as log:
         child = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            *command,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,  # ends when we do, and the child with it
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             while True:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(child.wait(), POLL)
-                ended = child.returncode is not None
+                ended = child.returncode
                 lines, place = _read(path, place)
                 for line in lines:
                     yield Step(**json.loads(line))
-                if ended:
+                if ended is not None:
                     break
         finally:
             await _end(child)
-    if child.returncode:
-        tail = (work / "train.log").read_text("utf-8", "replace").splitlines()[-QUOTED:]
-        raise TrainingError("training failed: " + "\n".join(tail))
+    yield ended
 
 
 def _read(path: Path, place: int) -> tuple[list[bytes], int]:
@@ -146,10 +242,85 @@ def _read(path: Path, place: int) -> tuple[list[bytes], int]:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """Stop the child's whole process group."""
+    """Stop the child's whole process group, loaders and ranks with it."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, how)
-        if child.returncode is None:
+        deadline = time.monotonic() + GRACE
+        while child.returncode is None and time.monotonic() < deadline:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(child.wait(), GRACE)
+
+
+def _parts(work: Path) -> int:
+    path = work / "parts"
+    return int(path.read_text(encoding="utf-8")) if path.exists() else 1
+
+
+def _keep_parts(work: Path, parts: int) -> None:
+    part = work / "parts.part"
+    part.write_text(str(parts), encoding="utf-8")
+    part.replace(work / "parts")
+
+
+def _smaller(log: list[str]) -> int | None:
+    """What the child says that would fit."""
+    for line in reversed(log):
+        if line.startswith('{"out_of_memory"'):
+            found: int | None = json.loads(line)["split"]
+            return found
+    return None
+
+
+def _inner(log: list[str]) -> int | None:
+    """torchrun ends with a status of its own; the first process's stands in its log."""
+    said = any(line.startswith('{"out_of_memory"') for line in log)
+    return OUT_OF_MEMORY if said else None
+
+
+def _why(status: int, log: list[str], work: Path) -> str:
+    said = [line for line in log if line.startswith("train: ")]
+    if said:
+        return said[-1].removeprefix("train: ")
+    if _inner(log):
+        return (
+            "out of memory with one record at a time: set model.checkpoint_activations=true or a "
+            "smaller data.max_length, or train a smaller model"
+        )
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return f"training was killed: by the kernel, for want of memory? see {work / 'train.log'}"
+    tail = "\n".join([line for line in log if line.strip()][-QUOTED:])
+    return f"training ended with status {status}, see {work / 'train.log'}:\n{tail}"
+
+
+def _result(work: Path) -> dict[str, Any]:
+    """The child's last word."""
+    lines = (work / "train.log").read_text("utf-8", "replace").splitlines()
+    for line in reversed(lines):
+        if line.startswith('{"checkpoint"'):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    raise TrainingError(f"training ended without a result: see {work / 'train.log'}")
+
+
+async def _convert(settings: Settings, model: Path) -> tuple[Path, str]:
+    """The OpenVINO folder of a checkpoint, and what it says about the photo."""
+    from engine import Generation, Message, export, openvino
+
+    folder = await asyncio.to_thread(export.cached, model, settings.models)
+    engine = await asyncio.to_thread(openvino.load, model, settings.models, concurrency=1)
+    try:
+        asked = Message(role="user", text="What dish is this?", images=(PHOTO,))
+        how = Generation(greedy=True, max_new_tokens=24)
+        async with aclosing(engine.stream([asked], how)) as pieces:
+            return folder, "".join([piece async for piece in pieces]).strip()
+    except FoodcriticError as error:
+        raise TrainingError(f"{folder} was built but does not answer: {error}") from error
+    finally:
+        await engine.close()
+
+
+def _place(made: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    made.rename(target)
+    return target

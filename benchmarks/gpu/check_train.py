@@ -4,7 +4,7 @@
     python -m benchmarks.gpu.check_train WORK      (a folder that bench_train has prepared)
 
 The reference is the stock in float32. In bfloat16 both round: ours must not be farther from the
-reference than the stock is. The last line printed is one JSON object.
+reference than the stock is. Prints one JSON object a line.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ ROWS = (0, 1)
 
 def main() -> None:
     work = Path(sys.argv[1])
+    store = torch.distributed.HashStore()  # XTuner's forward asks for the rank
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     where = (str(work / "train.json"), str(work / "images"))
     view = str(base.view(work / "model", work / "view"))
     theirs = default_collate_fn(
@@ -44,27 +46,22 @@ def main() -> None:
     ours = collate([source[i] for i in ROWS])
     hub, low = str(work / "hub"), torch.bfloat16
     exact = gradients(InternVL_V1_5, theirs, torch.float32, model_path=hub)
-    found = {
-        "stock bf16": apart(exact, gradients(InternVL_V1_5, theirs, low, model_path=hub)),
-        "ours fp32": apart(exact, gradients(Critic, ours, torch.float32, model_path=view)),
-        "ours bf16": apart(exact, gradients(Critic, ours, low, model_path=view)),
-        "compiled bf16": apart(exact, gradients(Critic, ours, low, model_path=view, compile=True)),
-    }
+    tell("stock bf16", exact, gradients(InternVL_V1_5, theirs, low, model_path=hub))
+    tell("ours bf16", exact, gradients(Critic, ours, low, model_path=view))
+    fused = {"model_path": view, "compile": True}
+    tell("compiled bf16", exact, gradients(Critic, ours, low, **fused))
     # What is dropped in the forward pass must be dropped when it is recomputed.
-    with_dropout = [
-        gradients(
-            Critic,
-            ours,
-            low,
-            dropout=0.05,
-            model_path=view,
-            compile=True,
-            checkpoint_activations=recomputed,
-        )
+    once, again = (
+        gradients(Critic, ours, low, dropout=0.05, **fused, checkpoint_activations=recomputed)
         for recomputed in (False, True)
-    ]
-    found["compiled with dropout, recomputed or not"] = apart(*with_dropout)
-    sys.stdout.write(json.dumps(found) + "\n")
+    )
+    tell("compiled with dropout, recomputed or not", once, again)
+    tell("ours fp32", exact, gradients(Critic, ours, torch.float32, model_path=view))
+
+
+def tell(name: str, exact: dict[str, Any], other: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps({name: apart(exact, other)}) + "\n")
+    sys.stdout.flush()
 
 
 def gradients(

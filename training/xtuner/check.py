@@ -70,15 +70,14 @@ def load(folder: Path, adapter: Path | None = None) -> Any:
     """The model of a folder whose code is ours, ready to answer."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = AutoModel.from_pretrained(folder, trust_remote_code=True, torch_dtype=dtype)
+    model = AutoModel.from_pretrained(folder, trust_remote_code=True, torch_dtype=dtype).to(device)
     if adapter is not None:
         from peft import PeftModel
 
-        found = PeftModel.from_pretrained(model.language_model, adapter)
-        model.language_model = found.merge_and_unload()
-        projector = load_file(adapter / "mlp1.safetensors")
-        model.load_state_dict(projector, strict=False)
-    return model.to(device).eval()
+        model.load_state_dict(load_file(adapter / "mlp1.safetensors"), strict=False)
+        # Not merged: what is checked is the form that PEFT reads.
+        model.language_model = PeftModel.from_pretrained(model.language_model, adapter).to(dtype)
+    return model.eval()
 
 
 @torch.no_grad()
