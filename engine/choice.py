@@ -145,7 +145,8 @@ def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan"
             f"{model} brings Python code of its own: read it, then allow it with "
             f"FOODCRITIC_TRUSTED_MODELS={model}"
         )
-    made = plan.make(path, on, kv_bits=settings.kv_bits, trusted=allowed)
+    beside = bool(settings.meme_model)
+    made = plan.make(path, on, kv_bits=settings.kv_bits, trusted=allowed, beside=beside)
     config = text.read(path / "config.json")
     language = (config["llm_config"].get("architectures") or [""])[0]
     turbomind = lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))

@@ -54,8 +54,10 @@ class Plan:
     roomy: bool = False
 
 
-def make(folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False) -> Plan:
-    """The plan for a checkpoint on a card, but for the backend.
+def make(
+    folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False, beside: bool = False
+) -> Plan:
+    """The plan for a checkpoint on a card, but for the backend; `beside`: a second one comes too.
 
     Raises:
         ModelError: the card is too small for it, or config.json lacks what must be known.
@@ -65,7 +67,8 @@ def make(folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False) 
     weights = weights or sum(file.stat().st_size for file in folder.glob("*.bin"))
     left = card.free - weights - WORKING
     token = kv_bytes(config, folder, kv_bits)
-    share = SHARE_ROOMY if left > ROOMY + weights else SHARE
+    roomy = left > ROOMY + weights
+    share = SHARE_ROOMY if roomy or beside else SHARE
     tokens = int(left * share / token) if left > 0 else 0
     try:
         context = int(config["llm_config"]["max_position_embeddings"])
@@ -90,7 +93,7 @@ def make(folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False) 
         max_prefill_token_num=max(64, min(8192, session - batch)),
         quant_policy=8 if kv_bits == 8 else 0,
         trusted=trusted,
-        roomy=share == SHARE_ROOMY,
+        roomy=roomy and not beside,
     )
 
 

@@ -11,6 +11,7 @@ from foodcritic.errors import FoodcriticError
 #: Groups of commands that live beside what they do: name → module with a Typer called `app`.
 ELSEWHERE: Final = {
     "data": "training.commands",
+    "engine": "engine.commands",
     "models": "training.model_commands",
     "privacy": "training.privacy_commands",
     "train": "training.train_command",

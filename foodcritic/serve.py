@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,6 +23,7 @@ import typer
 from rich.console import Console
 
 from foodcritic import settings as settings_
+from foodcritic import supervise
 from foodcritic.errors import FoodcriticError
 
 if TYPE_CHECKING:
@@ -146,7 +148,7 @@ def _everything(
     else:
         parts["bot"] = _bot(settings, db, stop)
     parts["web"] = _web(settings, db, stop)
-    parts["worker"] = _worker(settings, db, stop, loaded)
+    parts["worker"] = (_worker if loaded else _tended_worker)(settings, db, stop, loaded)
     parts["trainer"] = _trainer(settings, db, stop)
     return parts
 
@@ -173,14 +175,43 @@ async def _worker(
     from engine import swap, worker
 
     holder = swap.Holder(loaded) if loaded else await swap.first(db, settings)
-    parts = {
-        "answers": worker.run(db, holder, settings, stop),
-        "models": swap.follow(db, holder, settings, stop, changed=lambda e, _: worker.renew(db, e)),
-    }
+    memes, second = None, settings.model_copy(update={"model": settings.meme_model})
     try:
+        if settings.meme_model:
+            memes = await swap.first(db, second, "meme")
+        parts = {
+            "answers": worker.run(db, holder, settings, stop, memes),
+            "models": swap.follow(
+                db, holder, settings, stop, changed=lambda e, _: worker.renew(db, e)
+            ),
+            "parent": supervise.orphaned(stop),
+        }
+        if memes:
+            parts["meme models"] = swap.follow(db, memes, second, stop, role="meme")
         await together(stop, parts)
     finally:
-        await holder.close()
+        for held in (holder, memes):
+            if held is not None:
+                await held.close()
+
+
+async def _tended_worker(
+    settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
+) -> None:
+    """The worker here or, where a GPU could take it down, as a child that is started again."""
+    from engine import choice
+    from foodcritic import orphans
+
+    if (await asyncio.to_thread(choice.choose, settings)).kind != "lmdeploy":
+        await _worker(settings, db, stop, loaded)
+        return
+
+    async def died(pid: int) -> None:
+        given_back = await orphans.give_back(db, pid)
+        log.warning("worker.jobs_given_back", pid=pid, jobs=given_back)
+
+    command = [sys.executable, "-m", "foodcritic", "worker"]
+    await supervise.keep("worker", command, stop, died=died)
 
 
 async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> None:

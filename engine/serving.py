@@ -1,0 +1,147 @@
+"""`foodcritic engine serve`: LMDeploy's own server with our settings, kept alive.
+
+```
+ --replicas 1   api_server on PORT
+ --replicas N   proxy on PORT ◀── registers ── api_server on PORT + 1 … PORT + N, one GPU each
+```
+
+Each process is a supervised child with a log of its own; one that dies, or stops answering
+/health, starts again. Any number of workers, here or elsewhere, use it with FOODCRITIC_ENGINE_URL.
+"""
+
+import asyncio
+import sys
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from engine import card, choice, hub, nano
+from engine.plan import Plan
+from foodcritic import supervise
+from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
+
+#: LMDeploy's own default.
+PORT: Final = 23333
+#: Seconds a health check may take.
+HEALTH: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+#: LMDeploy's command line; the key comes by the environment, since others can read commands.
+LAUNCH: Final = """
+import os, sys
+from lmdeploy.cli.entrypoint import run
+if os.environ.get("FOODCRITIC_ENGINE_KEY"):
+    sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
+run()
+"""
+
+
+def api_server(
+    folder: Path, name: str, plan: Plan, *, host: str, port: int, proxy: str | None
+) -> list[str]:
+    """The command of one api_server."""
+    command = [
+        *(sys.executable, "-c", LAUNCH, "serve", "api_server", str(folder)),
+        *("--server-name", host, "--server-port", str(port), "--model-name", name),
+        *("--backend", plan.backend, "--dtype", plan.dtype),
+        *("--session-len", str(plan.session_len), "--max-batch-size", str(plan.max_batch_size)),
+        *("--cache-max-entry-count", str(plan.cache_max_entry_count)),
+        *("--max-prefill-token-num", str(plan.max_prefill_token_num)),
+        *("--quant-policy", str(plan.quant_policy)),
+        # Photos come as data URLs: the server fetches nothing for anybody.
+        *("--allowed-media-domains", "none.invalid"),
+    ]
+    if plan.backend == "turbomind":
+        command.append("--enable-prefix-caching")
+    if plan.trusted:
+        command.append("--trust-remote-code")
+    if proxy:
+        command += ["--proxy-url", proxy]
+    return command
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, host: str, port: int, replicas: int
+) -> None:
+    """Serve the configured model until `stop`.
+
+    Raises:
+        ModelError: it cannot be had, or does not fit.
+        SettingsError: no GPU, fewer GPUs than replicas, or no LMDeploy.
+    """
+    if not choice.installed():
+        raise SettingsError("foodcritic engine serve needs LMDeploy: make gpu")
+    cards = card.cards()
+    if len(cards) < replicas:
+        raise SettingsError(f"--replicas {replicas}: this machine has {len(cards)} NVIDIA GPU(s)")
+    model = settings.model or hub.DEFAULT
+    folder = await asyncio.to_thread(hub.find, model, settings)
+    name = "nano" if folder == nano.MODEL else model.rstrip("/").rpartition("/")[2]
+    key = settings.engine_key.get_secret_value() if settings.engine_key else None
+    if host not in ("127.0.0.1", "localhost") and not key:
+        raise SettingsError(f"--host {host} is open to others: set FOODCRITIC_ENGINE_KEY")
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    alone = replicas == 1
+    secret = {"FOODCRITIC_ENGINE_KEY": key or ""}
+    proxy = None if alone else f"http://127.0.0.1:{port}"
+    with ExitStack() as files:
+
+        def output(what: str) -> object:
+            return files.enter_context((logs / f"engine-{what}.log").open("ab"))
+
+        children = []
+        if not alone:
+            command = [sys.executable, "-c", LAUNCH, "serve", "proxy"]
+            command += ["--server-name", host, "--server-port", str(port)]
+            children.append(_keep("proxy", command, stop, output("proxy"), host, None, secret))
+        for number in range(replicas):
+            one = cards[number]
+            plan = choice.planned(settings, model, folder, one)
+            at, where = (port, host) if alone else (port + 1 + number, "127.0.0.1")
+            command = api_server(folder, name, plan, host=where, port=at, proxy=proxy)
+            env = {"CUDA_VISIBLE_DEVICES": str(one.index)} | secret
+            children.append(
+                _keep(f"server-{number}", command, stop, output(str(number)), where, at, env)
+            )
+        log.info("engine.serving", url=f"http://{host}:{port}/v1", model=name, logs=str(logs))
+        await asyncio.gather(*children)
+
+
+async def _keep(
+    name: str,
+    command: list[str],
+    stop: asyncio.Event,
+    output: object,
+    host: str,
+    port: int | None,
+    env: dict[str, str],
+) -> None:
+    at = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+    async def healthy() -> bool:
+        return await asyncio.to_thread(answers, f"http://{at}:{port}/health")
+
+    await supervise.keep(
+        name,
+        command,
+        stop,
+        output=output,  # type: ignore[arg-type]
+        env=env,
+        healthy=healthy if port else None,
+    )
+
+
+def answers(url: str) -> bool:
+    """Whether a server says that it is well."""
+    try:
+        with urllib.request.urlopen(url, timeout=HEALTH) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
