@@ -77,6 +77,7 @@ class Budget:
         if tiles and (self._queue or not self._fits(tiles)):
             turn = asyncio.get_running_loop().create_future()
             self._queue.append((tiles, turn))
+            self._next()  # one more open answer may have lifted the limit
             try:
                 await turn
             except asyncio.CancelledError:
