@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(1500)
 BOSS = 101
 FAST = 0.02
 #: Views of each dish that people send and correct; the others nobody teaches.
-TAUGHT = 4
+TAUGHT = 5
 #: Of the other views, the share that the taught model must name right. Chance is 5 %.
 RIGHT = 0.7
 
@@ -106,8 +106,16 @@ async def names(person: Person, dish: int, number: int) -> str:
     return (await person.sees_button("Try again", 120)).text
 
 
+async def approves(db: Database, boss: Person) -> None:
+    """An administrator looks at one after the other, and agrees."""
+    boss.says("/review")
+    await boss.sees("They say it is:", 60)
+    while await corrections.pending(db, 1):
+        await boss.taps("✅ Approve")
+
+
 async def approved(db: Database) -> None:
-    """An administrator has read all that is pending, and agrees."""
+    """The same without looking."""
     for said in await corrections.pending(db, 1000):
         await corrections.review(db, said.id, ReviewStatus.APPROVED)
 
@@ -186,7 +194,7 @@ async def _learns(db: Database, settings: Settings, tg: Telegram, holder: Holder
 
     lessons = (lesson(p, range(n * 4, n * 4 + 4)) for n, p in enumerate(teachers))
     assert sum(await asyncio.gather(*lessons)) == 20 * TAUGHT, "nano knew one of them?"
-    await approved(db)
+    await approves(db, boss)
 
     boss.says("/retrain")
     await boss.sees(f"{20 * TAUGHT} approved corrections", 60)
@@ -209,7 +217,7 @@ async def _learns(db: Database, settings: Settings, tg: Telegram, holder: Holder
     assert {"nano", "critic-1"} >= {job.model for job in jobs}
 
     eater = tg.person("Eater")
-    said = [await names(eater, dish, TAUGHT + dish % 4) for dish in range(20)]
+    said = [await names(eater, dish, TAUGHT + dish % 3) for dish in range(20)]
     right = sum(drawn.NAMES[dish].lower() in text.lower() for dish, text in enumerate(said))
     assert right >= RIGHT * 20, said
     # The correction memory helps people, too; here is what the model knows by itself.
@@ -244,7 +252,10 @@ async def _is_poisoned(db: Database, settings: Settings, tg: Telegram) -> None:
         dish = draw.choice(drawn.NAMES)
         await corrections.propose(db, job.id, "shell", 8, dish=dish, lang="en")
     await approved(db)
-    run = await runs.create(db, runs.recipe(settings), actor=f"telegram:{BOSS}")
+    # Fewer steps do: names that mean nothing are not learnt by more.
+    fewer = {"set": {"data.epochs": "3"}}
+    recipe = runs.recipe(settings)
+    run = await runs.create(db, recipe, actor=f"telegram:{BOSS}", config=fewer)
     async with trainer(settings):
         run = await ended(db, run.id)
     assert run.status is RunStatus.SUCCEEDED, run.error
