@@ -68,7 +68,8 @@ def test_every_message_is_used() -> None:
     english = (texts.FOLDER / "en.ftl").read_text("utf-8")
     families = (
         *("photo-", "unsupported-", "command-", "limit-", "settings-"),
-        *("admin-review-button-", "fix-", "consent-", "button-agree-", "button-drop-"),
+        *("admin-review-button-", "admin-plot-", "fix-", "consent-"),
+        *("button-agree-", "button-drop-", "button-retrain-", "run-"),
     )
     for name in messages("en"):
         assert f'"{name}"' in code or "{ " + name in english or name.startswith(families), name

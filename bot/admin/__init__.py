@@ -25,12 +25,14 @@ from bot.admin.people import on_ban, on_quota, on_unban
 from bot.admin.retrain import on_retrain, on_retrain_tap
 from bot.admin.review import card_of, on_reply, on_review
 from bot.admin.review import on_tap as on_review_tap
+from bot.admin.stats import on_stats
 from bot.desk import Desk, language
 
 AnyApplication: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 
 #: What follows the slash, and what does it.
 COMMANDS: Final[Mapping[str, Callable[[Order], Awaitable[None]]]] = {
+    "stats": on_stats,
     "review": on_review,
     "quota": on_quota,
     "ban": on_ban,

@@ -337,3 +337,18 @@ admin-broadcast-stopped = 🗑 已停止。
 admin-broadcast-sending = 📣 正在发送：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我，{ $unknown } 人不确定。
 admin-broadcast-sent = 📣 已发送：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我。{ $unknown } 人是否收到不确定，不会重复发送。
 admin-broadcast-cancelled = 🗑 已停止：{ $total } 人中 { $sent } 人已收到，{ $blocked } 人屏蔽了我，{ $unknown } 人不确定。
+admin-stats =
+    📊 共 { $total } 人，其中 24 小时内提问 { $count } 人，7 天内 { $limit } 人；{ $number } 个群。
+    今天（UTC）：回答 { $sent }，失败 { $blocked }，停止 { $unknown }。正在等待：{ $ahead }。
+    到第一个字的秒数，一半 / 95 %：{ $seconds }；到完整回答：{ $time }。
+    { $days } 天内 👍 / 👎：{ $ratings }。
+    更正：待审核 { $corrections }，已批准 { $questions }。
+admin-plot-answers = 每天的任务
+admin-plot-answered = 已回答
+admin-plot-failed = 失败
+admin-plot-stopped = 停止
+admin-plot-waiting = 从提问到完整回答
+admin-plot-seconds = 秒
+admin-plot-ratings = 每天的评价
+admin-plot-good = 好评
+admin-plot-bad = 差评

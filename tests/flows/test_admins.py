@@ -1,12 +1,14 @@
 """Administrators run the bot from their private chat; nobody else learns that they can."""
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot import admin
 from bot.admin import review
-from foodcritic import audit, bans, corrections, maintenance, people
+from foodcritic import audit, bans, corrections, feedback, maintenance, people
 from foodcritic.corrections import Correction
 from tests.botapi.script import Person
 from tests.botbench import Place, picture, restaurant
@@ -299,3 +301,26 @@ async def test_admins_buttons_trust_nobody(tmp_path: Path) -> None:
         await place.settled()
         assert await status(place, first) == "pending"
         assert await audit.latest(place.db) == ()
+
+
+# -- /stats ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "4 people"), ("zh", "共 4 人")])
+async def test_stats_are_a_picture_with_figures(tmp_path: Path, lang: str, said: str) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss", lang), place.person("Ann")
+        await proposed(place, ann)
+        await feedback.rate(place.db, 1, "telegram", ann.id, 1)
+        for other in (998, 999):
+            await people.user(place.db, "telegram", other)
+        boss.says("/stats")
+        seen = await boss.sees(said, 30)
+        data = place.tg.world.files[seen.message["photo"][-1]["file_id"]][1]
+        image = Image.open(io.BytesIO(data))
+        assert (image.format, image.size) == ("PNG", (1000, 1100))
+        if lang == "en":
+            assert "1 of them asked in the last 24 hours, 1 in 7 days" in seen.text
+            assert "1 answers, 0 failed" in seen.text
+            assert "👍 / 👎 in 14 days: 1 / 0" in seen.text
+            assert "Corrections: 1 to review, 0 approved" in seen.text
