@@ -1,0 +1,135 @@
+"""Answers out of an engine: in order, collected under load, stopped, and given up when it hangs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from engine import streams
+from engine.runner import EngineDied
+from engine.streams import Streams
+from foodcritic.errors import EngineError
+
+
+async def counting(count: int, pause: float = 0.0) -> AsyncIterator[int]:
+    for i in range(count):
+        await asyncio.sleep(pause)
+        yield i
+
+
+async def never() -> AsyncIterator[int]:
+    yield 0
+    await asyncio.Event().wait()
+
+
+async def nothing() -> None: ...
+
+
+async def test_an_answer_comes_whole_and_in_order() -> None:
+    ended = list[bool]()
+    async with aclosing(
+        Streams().read(counting(20), nothing, lambda: ended.append(True))
+    ) as pieces:
+        assert [piece async for piece in pieces] == list(range(20))
+    assert ended == [True]
+
+
+async def test_what_an_engine_raises_is_one_of_our_errors() -> None:
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise AssertionError("CUDA error: an illegal memory access")
+
+    with pytest.raises(EngineError, match="illegal memory access"):
+        async for _ in Streams().read(broken(), nothing):
+            pass
+
+
+async def test_an_answer_closed_early_tells_the_engine_and_waits_for_it() -> None:
+    told = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def long() -> AsyncIterator[int]:
+        yield 0
+        await told.wait()
+        ended.set()
+
+    async def stop() -> None:
+        told.set()
+
+    reading = Streams().read(long(), stop)
+    assert await anext(reading) == 0
+    await reading.aclose()
+    assert ended.is_set()
+
+
+async def test_a_cancelled_reader_still_tells_the_engine() -> None:
+    told = asyncio.Event()
+
+    async def long() -> AsyncIterator[int]:
+        await told.wait()
+        yield 0
+
+    async def stop() -> None:
+        told.set()
+
+    async def read() -> None:
+        async with aclosing(Streams().read(long(), stop)) as pieces:
+            async for _ in pieces:
+                pass
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert told.is_set()
+
+
+async def test_an_engine_that_writes_nothing_for_too_long_is_given_up() -> None:
+    """Every open answer ends with the reason, and so does every new one."""
+    open_ = Streams(hang=0.1)
+
+    async def read() -> None:
+        async for _ in open_.read(never(), nothing):
+            pass
+
+    reading = [asyncio.create_task(read()) for _ in range(3)]
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*reading, return_exceptions=True)
+    assert all(isinstance(error, EngineDied) for error in found)
+    with pytest.raises(EngineDied, match="it hangs"):
+        await read()
+
+
+async def test_an_engine_that_writes_to_somebody_is_alive() -> None:
+    """One answer waits its turn for longer than the engine may be silent."""
+    open_ = Streams(hang=0.2)
+    async with asyncio.timeout(5):
+        waiting = asyncio.create_task(anext(open_.read(counting(1, pause=0.6), nothing)))
+        async for _ in open_.read(counting(10, pause=0.07), nothing):
+            pass
+        assert await waiting == 0
+
+
+async def test_an_idle_engine_is_not_watched() -> None:
+    open_ = Streams(hang=0.05)
+    async for _ in open_.read(counting(1), nothing):
+        pass
+    await asyncio.sleep(0.15)
+    assert open_.dead is None
+
+
+async def test_under_load_tokens_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PAUSE", 0.05)
+    open_ = Streams()
+
+    async def read() -> float:
+        started = asyncio.get_running_loop().time()
+        async for _ in open_.read(counting(3), nothing):
+            pass
+        return asyncio.get_running_loop().time() - started
+
+    assert await read() < 0.05
+    took = await asyncio.gather(*(read() for _ in range(streams.MANY + 2)))
+    assert max(took) >= 0.1

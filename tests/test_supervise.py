@@ -1,0 +1,109 @@
+"""Children are kept alive, and a killed worker costs a restart, not a job."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foodcritic import db as database
+from foodcritic import orphans, queue, supervise
+from foodcritic.columns import JobStatus
+from tests.conftest import new_job
+
+
+def script(tmp_path: Path, body: str) -> list[str]:
+    file = tmp_path / "child.py"
+    file.write_text(body)
+    return [sys.executable, str(file)]
+
+
+async def until(condition: Callable[[], bool], within: float = 20) -> None:
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 the other side is another process
+            await asyncio.sleep(0.02)
+
+
+async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    command = script(tmp_path, f"open({str(marks)!r}, 'a').write('x'); raise SystemExit(3)")
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+
+    keeping = asyncio.create_task(
+        supervise.keep("child", command, stop, died=died, first_wait=0.01)
+    )
+    await until(lambda: marks.exists() and len(marks.read_text()) >= 3)
+    stop.set()
+    await asyncio.wait_for(keeping, 10)
+    assert len(set(dead)) >= 2
+
+
+async def test_a_child_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    command = script(
+        tmp_path,
+        "import pathlib, signal, sys, time\n"
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        "def stop(*_): mark.write_text('stopped'); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "mark.write_text('started')\n"
+        "time.sleep(60)",
+    )
+    stop = asyncio.Event()
+    keeping = asyncio.create_task(supervise.keep("child", command, stop))
+    await until(mark.exists)
+    await until(lambda: mark.read_text() == "started")
+    stop.set()
+    await asyncio.wait_for(keeping, 10)
+    assert mark.read_text() == "stopped"
+
+
+async def test_a_child_that_stops_being_well_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "LOOK", 0.002)
+    command = script(tmp_path, "import time; time.sleep(60)")
+    stop, dead, looks = asyncio.Event(), list[int](), 0
+
+    async def healthy() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks == 3  # not yet, then well, then never again
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+        stop.set()
+
+    async with asyncio.timeout(20):
+        await supervise.keep("child", command, stop, died=died, healthy=healthy)
+    assert len(dead) == 1
+
+
+async def test_a_child_hears_of_its_parents_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "LOOK", 0.01)
+    stop = asyncio.Event()
+    monkeypatch.setenv(supervise.PARENT, str(os.getppid()))
+    watching = asyncio.create_task(supervise.orphaned(stop))
+    await asyncio.sleep(0.05)
+    assert not stop.is_set()
+    monkeypatch.setattr(os, "getppid", lambda: 999_999)
+    await asyncio.wait_for(watching, 5)
+    assert stop.is_set()
+
+
+async def test_jobs_of_a_dead_process_wait_again_at_once(db: database.Database) -> None:
+    """Those of others keep their lease, even where one process id begins another."""
+    for key in ("a", "b"):
+        await queue.enqueue(db, new_job(key, user=ord(key)))
+    mine = await queue.claim(db, f"{orphans.name(17)}ab")
+    other = await queue.claim(db, f"{orphans.name(171)}cd")
+    assert mine
+    assert other
+    assert await orphans.give_back(db, 17) == 1
+    assert (await queue.get(db, mine.id)).status is JobStatus.TODO
+    assert (await queue.get(db, other.id)).status is JobStatus.DOING
