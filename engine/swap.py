@@ -19,16 +19,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from PIL import Image, ImageDraw
 
-import engine as engines
-from engine import Engine, Generation, critic
-from engine.critic import Request
+from engine import Engine
+from engine.versions import Load, loader, tried
 from foodcritic import registry, runs, wake
 from foodcritic.db import Database
 from foodcritic.errors import EngineError, FoodcriticError, ModelError
@@ -37,12 +34,9 @@ from foodcritic.settings import Settings
 
 #: Seconds that answers get to end before their engine is closed; what is cut off is tried again.
 DRAIN: Final = 120.0
-#: Seconds that the first answer of a new engine may take.
-TRIAL: Final = 120.0
 #: Seconds between two looks at the registry when nothing rings.
 LOOK: Final = 5.0
 
-Load = Callable[[], Awaitable[Engine]]
 Changed = Callable[[Engine, Version | None], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -102,14 +96,14 @@ class Holder:
                 one serves. Whatever `again` raises: nothing serves.
         """
         if not alone:
-            fresh = await _tried(load)
+            fresh = await tried(load)
             old, self._held = self._held, _Held(fresh)
             if old is not None:
                 await self._close(old)
             return
         await self.pause()
         try:
-            self._held = _Held(await _tried(load))
+            self._held = _Held(await tried(load))
         except FoodcriticError:
             if again is not None:
                 self._held = _Held(await again())
@@ -140,24 +134,6 @@ class Holder:
         await old.engine.close()
 
 
-def loader(settings: Settings, version: Version | None) -> Load:
-    """What loads a version, or the configured model; a version whose files changed is refused."""
-
-    async def load() -> Engine:
-        if version is None:
-            return await engines.load(settings)
-        folder = version.folder(settings)
-        if not folder.is_dir():
-            raise ModelError(f"{version.name}: its folder {folder} is gone")
-        if version.sha256 != await asyncio.to_thread(registry.digest, folder):
-            raise ModelError(f"{version.name}: {folder} is not what was judged: a file changed")
-        trusted = (*settings.trusted_models, str(folder))
-        values = {"model": str(folder), "trusted_models": trusted}
-        return await engines.load(settings.model_copy(update=values))
-
-    return load
-
-
 async def first(db: Database, settings: Settings, role: Role = "critic") -> Holder:
     """A holder of what the registry says is live; a version that cannot be loaded is rolled back.
 
@@ -167,7 +143,7 @@ async def first(db: Database, settings: Settings, role: Role = "critic") -> Hold
     while True:
         version = await registry.live(db, role)
         try:
-            holder = Holder(await _tried(loader(settings, version)), version)
+            holder = Holder(await tried(loader(settings, version)), version)
         except (EngineError, ModelError) as error:
             if version is None:
                 raise
@@ -259,40 +235,6 @@ async def _roll_back(db: Database, role: Role, failed: Version, error: Exception
     log.error("swap.rolled_back", version=failed.name, error=str(error))
     back = await registry.rollback(db, role, reason=str(error), failed=failed.id)
     await registry.say_serving(db, role, back, error=f"{failed.name}: {error}")
-
-
-async def _tried(load: Load) -> Engine:
-    """A fresh engine that has answered once; closed again if it cannot.
-
-    Raises:
-        EngineError: it does not answer.
-    """
-    fresh = await load()
-    try:
-        answer = critic.answer(
-            fresh, Request(photos=(_plate(),)), Generation(greedy=True, max_new_tokens=24)
-        )
-        async with asyncio.timeout(TRIAL), aclosing(answer.write()) as pieces:
-            async for _ in pieces:
-                pass
-        if not answer.text.strip():
-            raise EngineError(f"{fresh.model} says nothing about a photo")
-    except TimeoutError as error:
-        await fresh.close()
-        raise EngineError(f"{fresh.model} has not answered within {TRIAL:.0f} s") from error
-    except BaseException:
-        await fresh.close()
-        raise
-    return fresh
-
-
-def _plate() -> Image.Image:
-    """A fixed photo to try a model on."""
-    image = Image.new("RGB", (320, 240), (120, 80, 50))
-    pen = ImageDraw.Draw(image)
-    pen.ellipse((60, 20, 260, 220), fill=(240, 238, 230))
-    pen.ellipse((100, 60, 220, 180), fill=(190, 90, 40))
-    return image
 
 
 def _id(version: Version | None) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import Engine, openvino, swap, worker
+from engine import Engine, openvino, swap, versions, worker
 from engine.swap import Holder
 from foodcritic import db as database
 from foodcritic import queue, registry, runs
@@ -38,7 +38,7 @@ class Closing(Scripted):
         self.cut_off = self.writing
 
 
-def loads(engine: Engine | Exception) -> swap.Load:
+def loads(engine: Engine | Exception) -> versions.Load:
     async def load() -> Engine:
         if isinstance(engine, Exception):
             raise engine
@@ -301,3 +301,13 @@ async def test_a_shared_gpu_goes_on_serving_while_it_trains(db: Database) -> Non
     await runs.renew(db, run, "promote")
     await following
     assert Path(shared.home) == db.settings.home
+
+
+async def test_behind_a_server_of_its_own_a_version_is_not_pretended_to_serve(
+    db: Database,
+) -> None:
+    """An OpenAI-compatible server serves what it was started with."""
+    made = await version(db, "one")
+    remote = db.settings.model_copy(update={"engine_url": "http://127.0.0.1:9/v1"})
+    with pytest.raises(ModelError, match="start it with"):
+        await versions.loader(remote, made)()

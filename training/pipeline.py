@@ -29,8 +29,9 @@ from typing import Any, Final
 
 import structlog
 
-from engine import Engine, nano, swap
+from engine import Engine, nano
 from engine.datasets import DatasetError
+from engine.versions import Load, loader
 from foodcritic import registry, runs, wake
 from foodcritic.columns import ModelStatus, RunStatus
 from foodcritic.db import Database
@@ -198,7 +199,7 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
     if out.is_dir():  # it was trained before we died
         return out
     if not (data / "train.json").exists():
-        async with _opened(swap.loader(made.settings, None)) as teacher:
+        async with _opened(loader(made.settings, None)) as teacher:
             kept = await replay.build(made.db, teacher, snapshot, data, lambda _: None)
         await made.note(replayed=kept)
         made.say(f"{kept} answers of {teacher.model} are learnt along, against forgetting")
@@ -265,7 +266,7 @@ async def _gate(made: _Work, snapshot: Snapshot, live: Version | None, version: 
     for title, chosen in (("live", live), ("candidate", version)):
         file = made.folder / f"{title}.json"
         if not file.exists():
-            async with _opened(swap.loader(made.settings, chosen)) as engine:
+            async with _opened(loader(made.settings, chosen)) as engine:
                 result = await evaluate.measure(engine, exam)
             file.write_text(json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8")
         results.append(Result(**json.loads(file.read_bytes())))
@@ -336,7 +337,7 @@ async def _beside(beating: Coroutine[Any, Any, None], going: Coroutine[Any, Any,
 
 
 @asynccontextmanager
-async def _opened(load: swap.Load) -> AsyncIterator[Engine]:
+async def _opened(load: Load) -> AsyncIterator[Engine]:
     engine = await load()
     try:
         yield engine
