@@ -70,6 +70,8 @@ def once(desk: Desk, who: tuple[int, int, str], wait: timedelta) -> bool:
 
 def part(lang: Lang, refusal: Refusal, now: datetime) -> Part:
     """What somebody reads who has asked too often."""
+    if refusal.scope == "maintenance":
+        return Part(texts.text(lang, "maintenance"))
     if refusal.until is None:
         return Part(texts.text(lang, "limit-none"))
     until = refusal.until.astimezone(UTC)

@@ -18,14 +18,14 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import house, queue, tables
+from foodcritic import house, maintenance, queue, tables
 from foodcritic.columns import JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import FoodcriticError
 from foodcritic.jobs import Job, NewJob
 from foodcritic.settings import Settings
 
-Scope = Literal["cooldown", "user_minute", "user_day", "chat_minute", "chat_day"]
+Scope = Literal["maintenance", "cooldown", "user_minute", "user_day", "chat_minute", "chat_day"]
 
 MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)
@@ -40,7 +40,7 @@ class Refusal:
     scope: Scope
     #: the bound that was reached, in jobs; of a cooldown, in seconds
     limit: int
-    #: when there is room again; None: never (a quota of 0)
+    #: when there is room again; None: never (a quota of 0), or nobody knows (maintenance)
     until: datetime | None
 
 
@@ -74,6 +74,9 @@ async def check(db: Database, new: NewJob) -> Refusal | None:
     async with db.read() as session:
         if await session.scalar(sa.select(J.id).where(J.key == new.key)) is not None:
             return None
+        chef = new.channel == "telegram" and new.user_id in settings.admins
+        if not chef and await maintenance.is_on(db):
+            return Refusal(scope="maintenance", limit=0, until=None)
         quota = await session.scalar(
             sa.select(tables.User.quota).where(
                 tables.User.channel == new.channel, tables.User.id == new.user_id

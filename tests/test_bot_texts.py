@@ -58,7 +58,7 @@ def test_every_message_formats_and_fits(lang: texts.Lang, name: str) -> None:
 def test_chinese_is_chinese_and_english_is_english() -> None:
     for name in messages("en"):
         zh, en = (texts.text(lang, name, **VALUES) for lang in texts.LANGUAGES)
-        if name not in {"command-language", "button-model-promote"}:
+        if name not in {"button-model-promote", "command-language", "models-row"}:
             assert re.search(r"[\u4e00-\u9fff]", zh), name
             assert not re.search(r"[\u4e00-\u9fff]", en.replace("中文", "")), name
 
@@ -69,7 +69,7 @@ def test_every_message_is_used() -> None:
     families = (
         *("photo-", "unsupported-", "command-", "limit-", "settings-"),
         *("admin-review-button-", "admin-plot-", "fix-", "consent-"),
-        *("button-agree-", "button-drop-", "button-retrain-", "run-"),
+        *("button-agree-", "button-drop-", "button-retrain-", "model-", "run-"),
     )
     for name in messages("en"):
         assert f'"{name}"' in code or "{ " + name in english or name.startswith(families), name

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from foodcritic import house, limits, people, queue
+from foodcritic import house, limits, maintenance, people, queue
 from foodcritic.columns import JobKind
 from foodcritic.db import Database
 from foodcritic.limits import LimitReached
@@ -127,3 +127,14 @@ def test_an_allow_list_lets_in_whom_it_names_and_the_admins(settings: Settings) 
     assert limits.allowed(listed, 2, -5)
     assert limits.allowed(listed, 9, 9)
     assert not limits.allowed(listed, 2, 2)
+
+
+async def test_maintenance_lets_in_nobody_but_the_admins(other: Other) -> None:
+    db = other(admins=(9,))
+    await asks(db, "before")
+    await maintenance.switch(db, on=True, actor="telegram:9")
+    for values in ({"user": 1}, {"user": 9, "channel": "web"}):
+        with pytest.raises(LimitReached, match="maintenance"):
+            await asks(db, "new", **values)
+    await asks(db, "before")
+    await asks(db, "new", 9)

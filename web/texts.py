@@ -71,6 +71,7 @@ class Texts:
     limit_minute: str
     limit_day: str
     limit_none: str
+    maintenance: str
     # memes and cards
     tab_talk: str
     tab_memes: str
@@ -114,6 +115,8 @@ class Texts:
 
     def limited(self, refusal: Refusal, now: datetime) -> str:
         """Who has asked too often, and when there is room again."""
+        if refusal.scope == "maintenance":
+            return self.maintenance
         if refusal.until is None:
             return self.limit_none
         if refusal.scope.endswith("day"):
@@ -196,6 +199,10 @@ EN: Final = Texts(
         "Your next one can come in {hours} h."
     ),
     limit_none="You cannot ask any more: the operator has set your quota to 0.",
+    maintenance=(
+        "The kitchen is being cleaned. What you asked before is still answered; "
+        "please ask anew in a while."
+    ),
     tab_talk="Critique",
     tab_memes="Memes",
     meme_photo="A photo",
@@ -270,6 +277,7 @@ ZH: Final = Texts(
     limit_minute="慢一点：每分钟最多 {limit} 个问题，{seconds} 秒后再问。",
     limit_day="今天吃饱了：每天最多 {limit} 个问题，大约 {hours} 小时后再问。",
     limit_none="你不能再提问了：运营者把你的额度设成了 0。",
+    maintenance="厨房正在打扫。之前的问题照常回答，新问题请过一会儿再来。",
     tab_talk="点评",
     tab_memes="表情包",
     meme_photo="照片",

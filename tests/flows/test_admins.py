@@ -17,22 +17,21 @@ from tests.botbench import Place, picture, restaurant
 BOSS = 101
 
 
-@pytest.mark.parametrize("words", ["", " on", " 102", " 102 5"])
-@pytest.mark.parametrize("name", sorted(admin.COMMANDS))
-async def test_to_everybody_else_a_command_is_as_unknown_as_any_other(
-    tmp_path: Path, name: str, words: str
-) -> None:
+async def test_to_everybody_else_a_command_is_as_unknown_as_any_other(tmp_path: Path) -> None:
     async with restaurant(tmp_path, admins=(BOSS,)) as place:
         place.person("Boss")
         eve = place.person("Eve")
-        eve.says(f"/nosuchthing{words}")
+        eve.says("/nosuchthing")
         unknown = await eve.sees("/new – start over")
-        eve.says(f"/{name}{words}")
-        known = await eve.sees("/new – start over")
-        assert known.text == unknown.text
-        assert known.buttons == unknown.buttons
+        assert len(admin.COMMANDS) >= 7
+        for name in admin.COMMANDS:
+            assert name not in unknown.text
+            for words in ("", " on", " 102 5"):
+                eve.says(f"/{name}{words}")
+                known = await eve.sees("/new – start over")
+                assert (known.text, known.buttons) == (unknown.text, unknown.buttons), name
+                assert len(eve.visible()) == 1
         await place.settled()
-        assert len(eve.visible()) == 1
         assert await audit.latest(place.db) == ()
 
 
@@ -71,12 +70,12 @@ async def test_a_banned_person_is_not_answered_until_let_in_again(tmp_path: Path
         await eve.sees("Ramen")
 
 
-@pytest.mark.parametrize("words", ["", "eve", "-5", "0", "1 2", "٣", "9" * 40])
-async def test_a_ban_of_nobody_says_how_it_is_done(tmp_path: Path, words: str) -> None:
+async def test_a_ban_of_nobody_says_how_it_is_done(tmp_path: Path) -> None:
     async with restaurant(tmp_path, admins=(BOSS,)) as place:
         boss = place.person("Boss")
-        boss.says(f"/ban {words}")
-        await boss.sees("/ban USER")
+        for words in ("", "eve", "-5", "0", "1 2", "٣", "9" * 40):
+            boss.says(f"/ban {words}")
+            await boss.sees("/ban USER")
         assert await audit.latest(place.db) == ()
 
 
