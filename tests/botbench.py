@@ -181,17 +181,21 @@ async def restaurant(
     *,
     model: Model | None = None,
     scale: float = FAST,
+    waits: float | None = None,
     options: dict[str, Any] | None = None,
     **values: Any,
 ) -> AsyncIterator[Place]:
-    """Telegram, bot and worker, stopped at the end; `values` are settings."""
+    """Telegram, bot and worker, stopped at the end; `values` are settings.
+
+    `scale` compresses Telegram's limits and, unless `waits` does, what the bot waits for.
+    """
     async with telegram(scale=scale, **(options or {})) as tg:
         config = configured(home, tg, **values)
         await migrated(config)
         db = await database.connect(config)
         try:
             place = Place(tg, db, config, model or Model())
-            async with opened(place, scale, scale):
+            async with opened(place, scale, scale if waits is None else waits):
                 yield place
         finally:
             await db.close()

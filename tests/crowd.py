@@ -80,7 +80,7 @@ async def run(home: Path, *, scale: float, spread: float, floods: int, patience:
     """Ask `REQUESTS` questions within `spread` seconds; `scale` compresses Telegram's minute."""
     rng = random.Random(2026)
     started = time.monotonic()
-    async with restaurant(home, model=Witness(), scale=scale, concurrency=4) as place:
+    async with restaurant(home, model=Witness(), scale=scale, waits=1.0, concurrency=4) as place:
         group = place.group(forum=True)
         for topic in TOPICS:
             group.topic(topic, f"Table {topic}")
