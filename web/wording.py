@@ -1,0 +1,138 @@
+"""The shape of what the page says in one language: a missing word is a type error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from foodcritic.errors import PhotoCode, QueueFull
+from foodcritic.limits import Refusal
+from foodcritic.prompts import MemeStyle
+from foodcritic.queue import Position
+
+Lang = Literal["zh", "en"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """One language. Braces hold what `str.format` fills in."""
+
+    lang: Lang
+    #: the other language, by its own name
+    other: str
+    title: str
+    tagline: str
+    theme: str
+    logout: str
+    # the conversation
+    chat: str
+    invite_title: str
+    invite: str
+    box: str
+    new: str
+    questions: tuple[str, str, str, str]
+    suggestions: str
+    # beside it
+    samples: str
+    samples_hint: str
+    ask_about: str
+    sampling: str
+    sampling_hint: str
+    top_p: str
+    temperature: str
+    disclaimer: str
+    # while an answer is made
+    looking: str
+    queued_one: str
+    queued_many: str
+    about_seconds: str
+    stopped: str
+    # an answer
+    score: str
+    unsure: str
+    photo_of: str
+    photo_number: str
+    # why there is none
+    failed: str
+    talked_out: str
+    photo_first: str
+    no_session: str
+    too_long: str
+    too_many_photos: str
+    full_user: str
+    full_total: str
+    not_an_image: str
+    truncated: str
+    too_large: str
+    too_many_pixels: str
+    limit_minute: str
+    limit_day: str
+    limit_none: str
+    maintenance: str
+    # memes and cards
+    tab_talk: str
+    tab_memes: str
+    meme_photo: str
+    meme_first: str
+    meme_style: str
+    top_bottom: str
+    subtitle: str
+    speech: str
+    meme_make: str
+    meme_busy: str
+    meme_card: str
+    meme_result: str
+    meme_captions: str
+    meme_words: str
+    meme_none: str
+    meme_too_long: str
+    no_card: str
+    # the door
+    password: str
+    enter: str
+    wrong: str
+    locked: str
+
+    def apology(self, code: str | None) -> str:
+        """What a job that failed with this code says."""
+        if code == "too_long":
+            return self.talked_out
+        return str(getattr(self, code)) if code and code in get_args(PhotoCode) else self.failed
+
+    def refusal(self, code: PhotoCode) -> str:
+        """Why a photo is refused."""
+        return self.apology(code)
+
+    def full(self, error: QueueFull) -> str:
+        """Why there is no room, and until about when."""
+        seconds = max(1, math.ceil(error.seconds))
+        if error.scope == "user":
+            return self.full_user.format(limit=error.limit, seconds=seconds)
+        return self.full_total.format(minutes=max(1, math.ceil(seconds / 60)))
+
+    def limited(self, refusal: Refusal, now: datetime) -> str:
+        """Who has asked too often, and when there is room again."""
+        if refusal.scope == "maintenance":
+            return self.maintenance
+        if refusal.until is None:
+            return self.limit_none
+        if refusal.scope.endswith("day"):
+            hours = max(1, math.ceil((refusal.until - now).total_seconds() / 3600))
+            return self.limit_day.format(limit=refusal.limit, hours=hours)
+        seconds = max(1, math.ceil((refusal.until - now).total_seconds()))
+        return self.limit_minute.format(limit=refusal.limit, seconds=seconds)
+
+    def style(self, name: MemeStyle) -> str:
+        """What a style of memes is called."""
+        return str(getattr(self, name))
+
+    def place(self, position: Position) -> str:
+        """Where a waiting question stands."""
+        if position.ahead == 0:
+            return self.looking
+        queued = self.queued_one if position.ahead == 1 else self.queued_many
+        wait = math.ceil(position.seconds)
+        about = self.about_seconds.format(seconds=wait) if wait else ""
+        return queued.format(ahead=position.ahead) + about
