@@ -90,7 +90,7 @@ class Server:
 
         command = [sys.executable, "-m", "lmdeploy", "serve", "api_server", str(self.folder)]
         command += ["--server-port", str(PORT), "--backend", self.backend, "--trust-remote-code"]
-        command += ["--model-name", "2b", "--cache-max-entry-count", "0.5", *self.extra]
+        command += ["--model-name", "critic", "--cache-max-entry-count", "0.5", *self.extra]
         log = Path(os.environ.get("BENCH_LOGS", "/tmp")) / f"api_server-{self.backend}.log"
         self.process = subprocess.Popen(  # noqa: ASYNC220
             command, stdout=log.open("wb"), stderr=subprocess.STDOUT
@@ -121,7 +121,7 @@ class Server:
                 {"role": "assistant", "content": answer},
                 {"role": "user", "content": question},
             ]
-        asked = {"model": "2b", "messages": turns, "stream": True, "temperature": 0}
+        asked = {"model": "critic", "messages": turns, "stream": True, "temperature": 0}
         asked |= {"max_tokens": NEW, "stream_options": {"include_usage": True}}
         async with self.http.stream("POST", "/v1/chat/completions", json=asked) as reply:
             reply.raise_for_status()

@@ -1,0 +1,246 @@
+"""Which engine answers, on which card, with which settings, and what the doctor says of it."""
+
+import asyncio
+import itertools
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine as engines
+from engine import card, choice, doctor, hub, nano, plan, serving
+from engine.card import Card
+from engine.openvino import OpenVINO
+from foodcritic.errors import ModelError, SettingsError
+from foodcritic.settings import Settings
+
+GIB = 2**30
+#: What nvidia-smi prints for an H200, asked for `card.QUERY`.
+H200 = "0, NVIDIA H200, 143771, 143155, 580.159.04, 9.0"
+T4 = "0, Tesla T4, 15360, 14900, 535.54.03, 7.5"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make the machine have these GPUs and LMDeploy, or not."""
+
+    def has(*cards: str, lmdeploy: bool = True) -> None:
+        tool = tmp_path / "bin" / "nvidia-smi"
+        tool.parent.mkdir(exist_ok=True)
+        lines = "\n".join(cards) or "No devices were found"
+        tool.write_text(f"#!/bin/sh\ncat <<'X'\n{lines}\nX\n")
+        tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+        monkeypatch.setattr(choice, "installed", lambda: lmdeploy)
+
+    return has
+
+
+def with_(settings: Settings, **values: object) -> Settings:
+    return settings.model_copy(update=values)
+
+
+def h200(free: float = 139.8) -> Card:
+    memory = int(free * GIB)
+    return Card(index=0, name="H200", total=memory, free=memory, driver="580", capability=(9, 0))
+
+
+def checkpoint(folder: Path, *, weights: float = 4.1, **llm: object) -> Path:
+    """config.json and weights of InternVL2-2B's size, without the weights."""
+    config = {
+        "torch_dtype": "bfloat16",
+        "ps_version": "v2",
+        "llm_config": {
+            "architectures": ["InternLM2ForCausalLM"],
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "hidden_size": 2048,
+            "num_hidden_layers": 24,
+        }
+        | llm,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(int(weights * GIB))
+    return folder
+
+
+def test_cards_are_read_from_the_driver(machine: Any) -> None:
+    machine(H200, T4)
+    one, two = card.cards()
+    assert (one.name, one.free, one.capability) == ("NVIDIA H200", 143155 * 2**20, (9, 0))
+    assert two.capability == (7, 5)
+    machine()
+    assert card.cards() == []
+
+
+def test_no_driver_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert card.cards() == []
+
+
+def test_auto_takes_the_gpu_only_when_all_is_there(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """And says why not, where a GPU stands idle."""
+    machine()
+    assert choice.choose(settings) == choice.Choice(kind="openvino")
+    machine(H200, lmdeploy=False)
+    assert "make gpu" in choice.choose(settings).reason
+    machine(H200)
+    assert hub.DEFAULT in choice.choose(settings).reason
+    assert choice.choose(with_(settings, trusted_models=(hub.DEFAULT,))).kind == "lmdeploy"
+    folder = checkpoint(tmp_path / "2b")
+    assert choice.choose(with_(settings, model=str(folder))).kind == "lmdeploy"
+    (folder / "openvino_language_model.xml").touch()
+    assert choice.choose(with_(settings, model=str(folder))).kind == "openvino"
+    assert choice.choose(with_(settings, engine_url="http://there")).kind == "openai"
+    assert choice.choose(with_(settings, engine="openvino")).kind == "openvino"
+
+
+async def test_auto_falls_back_to_nano(machine: Any, settings: Settings, tmp_path: Path) -> None:
+    """A model that does not fit is no reason to answer nobody."""
+    machine("0, Small, 2048, 2000, 580.1, 8.6")
+    folder = checkpoint(tmp_path / "2b")
+    engine = await engines.load(with_(settings, model=str(folder)))
+    assert isinstance(engine, OpenVINO)
+    assert engine.model == "nano"
+    await engine.close()
+
+
+async def test_what_is_asked_for_and_missing_is_an_error(machine: Any, settings: Settings) -> None:
+    wanted = with_(settings, engine="lmdeploy")
+    machine(H200, lmdeploy=False)
+    with pytest.raises(SettingsError, match="make gpu"):
+        await engines.load(wanted)
+    machine()
+    with pytest.raises(SettingsError, match="NVIDIA GPU"):
+        await engines.load(wanted)
+
+
+def test_the_plan_uses_the_memory_there_is(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "2b")
+    large, small = plan.make(folder, h200()), plan.make(folder, h200(12))
+    assert (large.session_len, large.max_batch_size, large.roomy) == (16384, 159, True)
+    assert large.max_prefill_token_num + large.max_batch_size <= large.session_len
+    assert (small.cache_max_entry_count, small.roomy) == (plan.SHARE, False)
+    assert small.max_batch_size < large.max_batch_size
+    assert plan.make(folder, h200(12), kv_bits=8).max_batch_size > small.max_batch_size
+    assert plan.make(folder, h200(), beside=True).roomy is False
+    with pytest.raises(ModelError, match=r"needs 7\.\d GiB .* FOODCRITIC_KV_BITS=8"):
+        plan.make(folder, h200(7))
+
+
+def test_keys_and_values_of_internvl2_2b_take_98_kilobytes_a_token(tmp_path: Path) -> None:
+    """24 layers, 8 heads of 128, keys and values, 2 bytes."""
+    folder = checkpoint(tmp_path / "2b")
+    config = json.loads((folder / "config.json").read_text())
+    assert plan.kv_bytes(config, folder, 16) == 98304
+    with pytest.raises(ModelError, match="no InternVL2"):
+        plan.kv_bytes({"llm_config": {}}, folder, 16)
+
+
+def test_numbers_are_kept_in_the_type_they_were_stored_in(tmp_path: Path) -> None:
+    assert plan.make(checkpoint(tmp_path / "2b"), h200()).dtype == "bfloat16"
+    assert plan.make(nano.MODEL, h200()).dtype == "float16"
+
+
+def test_code_runs_only_for_models_on_the_list(settings: Settings, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "2b")
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["x.py", null]}}')
+    assert hub.brings_code(folder)
+    assert not hub.trusted(str(folder), folder, settings)
+    assert hub.trusted(str(folder), folder, with_(settings, trusted_models=(str(folder),)))
+    assert hub.trusted("org/m", folder, with_(settings, trusted_models=("org/m",)))
+    assert hub.trusted("nano", nano.MODEL, settings)
+    with pytest.raises(ModelError, match="FOODCRITIC_TRUSTED_MODELS"):
+        choice.planned(settings, str(folder), folder, h200())
+
+
+def test_a_model_by_name_keeps_its_commit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = list[str | None]()
+
+    def fetch(model: str, revision: str | None, cache: Path) -> tuple[Path, str]:
+        asked.append(revision)
+        return tmp_path, revision or "c0ffee"
+
+    monkeypatch.setattr(hub, "_huggingface", fetch)
+    assert hub.find("org/model", settings) == tmp_path
+    hub.find("org/model", settings)
+    hub.find("org/model", with_(settings, model_revision="v2"))
+    hub.find("org/model", settings)
+    assert asked == [None, "c0ffee", "v2", "c0ffee"]
+    (settings.models / "pins.json").write_text("{")
+    with pytest.raises(ModelError, match=r"pins\.json is unreadable"):
+        hub.find("org/model", settings)
+
+
+@pytest.mark.parametrize("name", ["../secret", "nothing here", "a/b/c", "-x"])
+def test_what_is_neither_folder_nor_name_is_refused(settings: Settings, name: str) -> None:
+    with pytest.raises(ModelError, match="neither a model folder nor a name"):
+        hub.find(name, settings)
+
+
+def test_a_hub_that_cannot_be_reached_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*_: object) -> tuple[Path, str]:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(hub, "_huggingface", fetch)
+    with pytest.raises(ModelError, match="org/model cannot be had from huggingface: no route"):
+        hub.find("org/model", settings)
+
+
+def test_the_doctor_says_what_is_wrong(machine: Any, settings: Settings, tmp_path: Path) -> None:
+    machine(H200)
+    found = [f.text for f in doctor.examine(with_(settings, engine="openvino"))]
+    assert any("NVIDIA H200, 139.8 of 140.4 GiB free, driver 580.159.04" in f for f in found)
+    machine()
+    levels = {f.level: f.text for f in doctor.examine(with_(settings, engine="lmdeploy"))}
+    assert "cannot work without a GPU" in levels["wrong"]
+    machine("0, GTX 1080, 8192, 8000, 470.1, 6.1")
+    wrong = [f.text for f in doctor.examine(settings) if f.level == "wrong"]
+    assert wrong == ["GPU 0 is older than Volta: LMDeploy does not run on it"]
+
+
+def test_the_doctor_is_a_command() -> None:
+    asked = subprocess.run(
+        [sys.executable, "-m", "foodcritic", "engine", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(asked.stdout)
+    assert any(one["text"].startswith("FOODCRITIC_ENGINE=auto") for one in found)
+
+
+def test_the_servers_command_holds_our_settings_and_no_key(tmp_path: Path) -> None:
+    made = plan.make(checkpoint(tmp_path / "2b"), h200())
+    command = serving.api_server(
+        tmp_path, "2b", made, host="127.0.0.1", port=1234, proxy="http://127.0.0.1:1"
+    )
+    told = dict(itertools.pairwise(command))
+    assert told["--session-len"] == "16384"
+    assert told["--dtype"] == "bfloat16"
+    assert told["--proxy-url"] == "http://127.0.0.1:1"
+    assert "--enable-prefix-caching" in command
+    assert "--trust-remote-code" not in command
+    assert "--api-keys" not in command
+
+
+async def test_serving_needs_a_card_for_each_replica(machine: Any, settings: Settings) -> None:
+    machine(H200)
+    with pytest.raises(SettingsError, match="has 1 NVIDIA"):
+        await serving.serve(settings, asyncio.Event(), host="127.0.0.1", port=1, replicas=2)
+    local = with_(settings, model=str(nano.MODEL))
+    with pytest.raises(SettingsError, match="FOODCRITIC_ENGINE_KEY"):
+        await serving.serve(local, asyncio.Event(), host="0.0.0.0", port=1, replicas=1)

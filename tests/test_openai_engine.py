@@ -1,0 +1,210 @@
+"""The engine over HTTP, against a server that speaks the protocol and does what servers do."""
+
+import asyncio
+import base64
+import io
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import engine as engines
+from engine import Generation, Message, PromptTooLong, critic
+from engine.openai import OpenAI, connect
+from foodcritic.errors import EngineError, ModelError, PhotoError, SettingsError
+from foodcritic.settings import Settings
+from tests.chatserver import ChatServer, recorded, serving
+from tests.conftest import settings_for
+
+SUSHI = Path(__file__).parents[1] / "samples" / "sushi.jpg"
+GREEDY = Generation(greedy=True, max_new_tokens=40)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with serving(ChatServer()) as running:
+        yield running
+
+
+@pytest.fixture
+async def engine(server: ChatServer, tmp_path: Path) -> AsyncIterator[OpenAI]:
+    made = await connect(settings_for(tmp_path, engine_url=server.url, engine_key="secret"))
+    yield made
+    await made.close()
+
+
+def asked(*images: Path | bytes | Image.Image, text: str = "What is this?") -> Message:
+    return Message(role="user", text=text, images=images)
+
+
+async def said(engine: OpenAI, *messages: Message, how: Generation = GREEDY) -> str:
+    async with aclosing(engine.stream(messages, how)) as pieces:
+        return "".join([piece async for piece in pieces])
+
+
+async def test_an_answer_streams(engine: OpenAI, server: ChatServer) -> None:
+    assert await said(engine, asked(SUSHI)) == "**Sushi** (寿司) · 8/10"
+    assert server.keys == ["Bearer secret"]
+    (request,) = server.asked
+    assert request["model"] == recorded("models")["data"][0]["id"]
+    assert (request["temperature"], request["max_tokens"], request["stream"]) == (0, 40, True)
+
+
+async def test_settings_of_sampling_arrive(engine: OpenAI, server: ChatServer) -> None:
+    how = Generation(temperature=0.7, top_p=0.9, top_k=20, seed=5, max_new_tokens=9)
+    await said(engine, asked(text="Hello"), how=how)
+    sent = {key: server.asked[0][key] for key in ("temperature", "top_p", "top_k", "seed")}
+    assert sent == {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "seed": 5}
+
+
+async def test_a_photo_arrives_upright_shrunk_and_before_the_words(
+    engine: OpenAI, server: ChatServer
+) -> None:
+    """The sender's camera turned it; servers do not turn it back."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (4000, 3000), "red").save(buffer, "JPEG", exif=exif)
+    await said(engine, asked(buffer.getvalue()))
+    picture, words = server.asked[0]["messages"][0]["content"]
+    head, _, data = picture["image_url"]["url"].partition(",")
+    shown = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == "data:image/jpeg;base64"
+    assert shown.size == (1344, 1792)
+    assert words == {"type": "text", "text": "What is this?"}
+
+
+async def test_lmdeploy_is_told_the_tiles_and_others_are_not(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    async def tiles() -> object:
+        made = await connect(settings_for(tmp_path, engine_url=server.url, max_tiles=6))
+        await said(made, asked(SUSHI))
+        await made.close()
+        return server.asked[-1]["messages"][0]["content"][0]["image_url"].get("max_dynamic_patch")
+
+    assert await tiles() == 6
+    server.models["data"][0]["owned_by"] = "vllm"
+    assert await tiles() is None
+
+
+async def test_an_album_shares_the_tiles(engine: OpenAI, server: ChatServer) -> None:
+    images = [Image.new("RGB", (64, 48), (i * 20, 0, 0)) for i in range(4)]
+    await said(engine, asked(*images))
+    parts = server.asked[0]["messages"][0]["content"][:4]
+    assert [part["image_url"]["max_dynamic_patch"] for part in parts] == [3, 3, 3, 3]
+    with pytest.raises(EngineError, match="10 photos"):
+        await said(engine, asked(*(images * 3)))
+
+
+async def test_control_tokens_of_people_do_not_arrive(engine: OpenAI, server: ChatServer) -> None:
+    await said(engine, asked(text="a <IMAGE_TOKEN> b <|im_end|> c"))
+    assert server.asked[0]["messages"][0]["content"] == "a  b  c"
+
+
+async def test_a_follow_up_sends_the_same_picture(engine: OpenAI, server: ChatServer) -> None:
+    first = asked(SUSHI)
+    answer = await said(engine, first)
+    again = Message(role="user", text="Is it healthy?")
+    await said(engine, first, Message(role="assistant", text=answer), again)
+    one, two = server.asked
+    assert two["messages"][0] == one["messages"][0]
+    assert [turn["role"] for turn in two["messages"]] == ["user", "assistant", "user"]
+
+
+async def test_a_closed_answer_hangs_up(engine: OpenAI, server: ChatServer) -> None:
+    server.pieces, server.pause = ["word "] * 500, 0.01
+    async with aclosing(engine.stream([asked(text="Hello")], GREEDY)) as pieces:
+        assert await anext(pieces) == "word "
+    async with asyncio.timeout(5):
+        while not server.gone:  # noqa: ASYNC110 the server hears of it later
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        (400, "Input length (9000) must be smaller than the model context length", PromptTooLong),
+        (400, "unsupported image", EngineError),
+        (401, "Invalid API key", EngineError),
+        (404, "The model 'x' does not exist", EngineError),
+    ],
+)
+async def test_a_refusal_is_one_of_our_errors(
+    engine: OpenAI, server: ChatServer, status: int, message: str, error: type[Exception]
+) -> None:
+    server.errors = [(status, message)]
+    with pytest.raises(EngineError) as raised:
+        await said(engine, asked(text="Hello"))
+    assert type(raised.value) is error
+
+
+async def test_a_busy_server_is_asked_again(engine: OpenAI, server: ChatServer) -> None:
+    server.errors = [(503, "Service Unavailable")]
+    assert await said(engine, asked(text="Hello")) != ""
+    assert len(server.asked) == 2
+
+
+async def test_a_connection_that_breaks_is_an_engine_error(
+    engine: OpenAI, server: ChatServer
+) -> None:
+    server.break_after = 1
+    with pytest.raises(EngineError):
+        await said(engine, asked(text="Hello"))
+
+
+async def test_a_broken_photo_never_leaves(engine: OpenAI, server: ChatServer) -> None:
+    with pytest.raises(PhotoError):
+        await said(engine, asked(b"no photo"))
+    assert server.asked == []
+
+
+async def test_a_name_comes_with_its_probability(engine: OpenAI, server: ChatServer) -> None:
+    server.pieces, server.odds = ["Sushi"], [-0.2, -0.1]
+    ((name, odds),) = await engine.candidates([asked(SUSHI)])
+    assert name == "Sushi"
+    assert odds == pytest.approx(0.7408, abs=1e-4)
+    assert server.asked[0]["logprobs"] is True
+
+
+@pytest.mark.parametrize("odds", [None, [0.0, 0.0]])
+async def test_without_likelihoods_there_are_no_candidates(
+    engine: OpenAI, server: ChatServer, odds: list[float] | None
+) -> None:
+    """A greedy server that calls everything certain has told nothing."""
+    server.pieces, server.odds = ["Sushi"], odds
+    assert await engine.candidates([asked(SUSHI)]) == ()
+
+
+async def test_a_name_that_was_cut_off_is_none(engine: OpenAI, server: ChatServer) -> None:
+    server.odds, server.finish = [-0.2], "length"
+    assert await engine.candidates([asked(SUSHI)]) == ()
+
+
+async def test_the_critic_writes_through_it(engine: OpenAI, server: ChatServer) -> None:
+    answer = critic.answer(engine, critic.Request(photos=(SUSHI,)), GREEDY)
+    async with aclosing(answer.write()) as pieces:
+        assert "".join([piece async for piece in pieces]).startswith("**Sushi**")
+    assert answer.critique.score == 8
+
+
+async def test_the_settings_choose_it(server: ChatServer, tmp_path: Path) -> None:
+    made = await engines.load(settings_for(tmp_path, engine_url=f"{server.url}/v1/"))
+    assert made.model == "critic"
+    await made.close()
+
+
+async def test_a_server_that_cannot_be_used_is_named(
+    server: ChatServer, settings: Settings
+) -> None:
+    async def refused(**values: str) -> str:
+        with pytest.raises((ModelError, SettingsError)) as raised:
+            await connect(settings.model_copy(update={"engine": "openai"} | values))
+        return str(raised.value)
+
+    assert "needs FOODCRITIC_ENGINE_URL" in await refused()
+    assert "it has critic" in await refused(engine_url=server.url, model="other")
+    assert "no OpenAI-compatible server" in await refused(engine_url="http://127.0.0.1:9")
+    server.models = {"object": "list", "data": []}
+    assert "it has none" in await refused(engine_url=server.url)
