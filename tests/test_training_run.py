@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ PROBE = {
     "gpus": [],
 }
 
-Go = Callable[..., Awaitable[run.Trained]]
+Go = Callable[..., Coroutine[Any, Any, run.Trained]]
 
 
 @pytest.fixture
