@@ -19,7 +19,7 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import evaluate, pipeline
+from training import evaluate, forget, pipeline
 from training.run import Step, Trained, TrainingError
 
 STEP = Step(
@@ -113,7 +113,8 @@ async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_rep
     folder = taught.settings.home / str(ended.path)
     assert "微调前" in (folder / "report.html").read_text("utf-8")
     assert {p.name for p in folder.iterdir()} == {
-        *("work", "live.json", "candidate.json", "report.html", "report.png", "curve.png")
+        *("work", "live.json", "candidate.json", "report.html", "report.png", "curve.png"),
+        "dataset.txt",
     }
     assert [(s.step, s.loss) for s in await runs.curve(taught, ended.id)] == [(10, 2.5)]
     assert any("rejected" in line for line in lines)
@@ -208,6 +209,16 @@ async def test_a_run_killed_after_training_is_judged_without_training_again(
     assert ended.status is RunStatus.SUCCEEDED, ended.error
     assert trainer.calls == 1
     assert len(await registry.listing(taught)) == 1
+
+
+async def test_who_is_forgotten_leaves_the_reports_too(taught: Database, trainer: Trainer) -> None:
+    """A report shows held-out photos: it goes with the dataset that held them."""
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    folder = taught.settings.home / str(ended.path)
+    assert (folder / "report.html").exists()
+    photo_id = photos.store(taught.settings.media, photo(0)).sha256
+    assert forget.forget(taught.settings.home, photos=[photo_id]) == 1
+    assert {path.name for path in folder.iterdir()} == {"work", "dataset.txt"}
 
 
 async def test_nothing_to_learn_is_said(db: Database, trainer: Trainer) -> None:

@@ -2,7 +2,7 @@
 
 ```
  note (training.withdrawn) ─▶ snapshots that hold one: gone, a tombstone stays
-                           ─▶ data of runs that hold one: gone
+                           ─▶ data of runs that hold one, and their reports: gone
                            ─▶ clean photos, and what encoders made of them: gone
 ```
 """
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from training import dataset, pictures, withdrawn
+from training import dataset, pictures, report, withdrawn
 
 REASON: Final = "somebody whose photo or words it held took them back"
 
@@ -71,6 +71,7 @@ def forget(
     gone = [made for made in dataset.every(home) if holds(made.folder)]
     for made in gone:
         dataset.bury(home, made, REASON, datetime.now(UTC))
+    report.withdraw(home, {made.id for made in gone})
     for data in sorted((home / "runs").glob("*/data")):
         if holds(data):
             shutil.rmtree(data)

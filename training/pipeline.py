@@ -186,6 +186,8 @@ async def _dataset(made: _Work) -> Snapshot:
     drafted = await asyncio.to_thread(dataset.arrange, home, sources)
     snapshot = await asyncio.to_thread(dataset.write, home, drafted)
     counts = snapshot.card()["counts"]
+    # What is withdrawn from it is withdrawn from this run's report, too.
+    (made.folder / report.DATASET).write_text(snapshot.id, encoding="utf-8")
     await made.stage("dataset", dataset=snapshot.id)
     await made.note(corrections=count, records=counts)
     made.say(f"dataset {snapshot.id[:12]}: {counts['train']} to learn, {counts['val']} held out")
