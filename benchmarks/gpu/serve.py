@@ -17,6 +17,7 @@ of five rounds.
 import argparse
 import asyncio
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def summary(done: Sequence[Timed], written: int) -> dict[str, Any]:
         if first:
             name = "" if turn == 1 else f"_turn{turn}"
             found[f"first_p50{name}"] = statistics.median(first)
-            found[f"first_p95{name}"] = first[int(0.95 * (len(first) - 1))]
+            found[f"first_p95{name}"] = first[math.ceil(0.95 * len(first)) - 1]
     return found
 
 
