@@ -182,6 +182,7 @@ async def follow(
             if training is not None and alone and settings.train_serving == "pause":
                 log.info("swap.paused", run=training.id)
                 await holder.pause()
+                await registry.hold_gpu(db, held=False)
             elif held is None and training is None:
                 await holder.resume(loader(settings, holder.version))
                 log.info("swap.resumed")
@@ -193,6 +194,8 @@ async def follow(
                     task = asyncio.ensure_future(changed(holder.engine, holder.version))
                     telling.push_async_callback(_end, task)
                 continue
+            if getattr(holder.engine, "exclusive", False):
+                await registry.hold_gpu(db, held=True)
             await bell.wait(LOOK)
 
 

@@ -14,9 +14,10 @@ worker really serves it says in `say_serving`.
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -36,6 +37,8 @@ NANO: Final = "nano"
 #: what a change of the registry rings
 TOPIC: Final = "models"
 
+#: how long a worker that holds the GPU may be silent about it before it counts as dead
+GPU_TOLD: Final = timedelta(seconds=20)
 #: any number, the same for all of us
 _LOCK: Final = 0xF00D11FE
 
@@ -228,6 +231,24 @@ async def serving(db: Database, role: Role = "critic") -> dict[str, Any] | None:
     async with db.read() as session:
         row = await session.get(tables.Switch, f"serving:{role}")
     return None if row is None else {**row.value, "since": row.changed}
+
+
+async def hold_gpu(db: Database, *, held: bool) -> None:
+    """A worker tells, again and again, that its model is on this machine's GPU; or no more."""
+    name = f"gpu:{socket.gethostname()}"
+    async with db.write(durable=False) as session:
+        if held:
+            await session.merge(tables.Switch(name=name, value={}, changed=db.now()))
+        else:
+            await session.execute(sa.delete(tables.Switch).where(tables.Switch.name == name))
+            db.ring(session, TOPIC)
+
+
+async def gpu_held(db: Database) -> bool:
+    """Whether a worker of this machine had the GPU a moment ago."""
+    async with db.read() as session:
+        row = await session.get(tables.Switch, f"gpu:{socket.gethostname()}")
+    return row is not None and db.now() - row.changed < GPU_TOLD
 
 
 def digest(folder: Path) -> str:

@@ -36,8 +36,8 @@ LEASE: Final = timedelta(seconds=60)
 ATTEMPTS: Final = 3
 #: `Run.error` of a run whose last permitted trainer died
 TRAINER_DIED: Final = "its trainer died"
-#: stages that load models: training itself, then the two that are compared
-HEAVY: Final = ("train", "convert", "gate")
+#: stages that load models: the one that is replayed, training itself, the two that are compared
+HEAVY: Final = ("prepare", "train", "convert", "gate")
 #: what the bundled model learns corrections by
 NANO_RECIPE: Final = "nano-corrections"
 #: what changes of a run ring

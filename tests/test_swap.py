@@ -21,6 +21,7 @@ from foodcritic.errors import EngineError, ModelError
 from foodcritic.queue import Job, JobStatus, NewJob
 from foodcritic.registry import Version
 from tests import checkpoints
+from tests.conftest import Clock
 from tests.engines import Scripted
 
 WAIT = 20.0
@@ -274,15 +275,28 @@ async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
     run = await runs.claim(db, "trainer")
     assert run is not None
     async with working(db, holder):
+        async with asyncio.timeout(WAIT):
+            while not await registry.gpu_held(db):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         await runs.renew(db, run, "train")
         async with asyncio.timeout(WAIT):
-            while old.cut_off is None:  # noqa: ASYNC110
+            while await registry.gpu_held(db):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+        assert old.cut_off == 0, "nobody was cut off, and the trainer may load"
         job = await ask(db, "a")
         await asyncio.sleep(0.3)
         assert (await queue.get(db, job.id)).status is JobStatus.TODO
         await runs.renew(db, run, "promote")
         assert (await finished(db, job)).model == "again"
+
+
+async def test_a_worker_that_died_does_not_hold_the_gpu_for_ever(
+    db: Database, clock: Clock
+) -> None:
+    await registry.hold_gpu(db, held=True)
+    assert await registry.gpu_held(db)
+    clock.forward(seconds=registry.GPU_TOLD.total_seconds() + 1)
+    assert not await registry.gpu_held(db)
 
 
 async def test_a_shared_gpu_goes_on_serving_while_it_trains(db: Database) -> None:

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import structlog
 
-from engine import Engine, nano
+from engine import Engine, nano, swap
 from engine.datasets import DatasetError
 from engine.versions import Load, loader
 from foodcritic import registry, runs, wake
@@ -194,12 +194,26 @@ async def _dataset(made: _Work) -> Snapshot:
     return snapshot
 
 
+async def _room(made: _Work) -> None:
+    """Wait until the worker has let go of the GPU; it hears of our stage, and ends its answers."""
+    if made.settings.train_serving == "share":
+        return
+    deadline = time.monotonic() + swap.DRAIN + 60
+    while await registry.gpu_held(made.db):
+        if time.monotonic() > deadline:
+            raise DatasetError(
+                "the worker keeps the GPU: stop it, or set FOODCRITIC_TRAIN_SERVING=share"
+            )
+        await asyncio.sleep(0.5)
+
+
 async def _train(made: _Work, snapshot: Snapshot) -> Path:
     """The folder of the trained checkpoint."""
     start, data, out = base(made.settings), made.folder / "data", made.folder / "model"
     await made.stage("prepare", base=registry.base(made.settings))
     if out.is_dir():  # it was trained before we died
         return out
+    await _room(made)
     if not (data / "train.json").exists():
         async with _opened(loader(made.settings, None)) as teacher:
             kept = await replay.build(made.db, teacher, snapshot, data, lambda _: None)
@@ -220,6 +234,10 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
         made.run = await runs.step(made.db, made.run, [measured])
         made.say(f"step {step.iteration}/{step.iterations}, loss {step.loss:.3f}")
 
+    def tell(line: str) -> None:
+        log.info("run.training", run=made.run.id, doing=line)
+        made.say(line)
+
     overrides: Mapping[str, str] = made.run.config.get("set", {})
     trained = await xtuner.train(
         made.settings,
@@ -228,7 +246,7 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
         made.folder,
         start,
         on_step=on_step,
-        say=lambda line: log.info("run.training", run=made.run.id, doing=line),
+        say=tell,
         overrides=overrides,
     )
     seconds = round(time.monotonic() - began, 1)
