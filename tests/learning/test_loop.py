@@ -35,7 +35,7 @@ from tests import drawn
 from tests.botapi.script import Person, Telegram, telegram
 from tests.botbench import configured, migrated
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(2400)
 #: The administrator is the first person of the emulated Telegram.
 BOSS = 101
 FAST = 0.02
@@ -135,7 +135,7 @@ async def killed_in_the_middle(db: Database, settings: Settings, run_id: int) ->
 
 
 async def keeps_asking(db: Database, media: Path, stop: asyncio.Event) -> list[int]:
-    """Somebody who sends a photo every second, whatever goes on; the numbers of the jobs."""
+    """Somebody who sends a photo now and then, whatever goes on; the numbers of the jobs."""
     asked = list[int]()
     while not stop.is_set():
         number = len(asked)
@@ -145,7 +145,7 @@ async def keeps_asking(db: Database, media: Path, stop: asyncio.Event) -> list[i
         )
         asked.append((await queue.enqueue(db, new)).id)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 1.0)
+            await asyncio.wait_for(stop.wait(), 3.0)
     return asked
 
 
