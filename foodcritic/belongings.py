@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from foodcritic import tables
@@ -58,11 +59,16 @@ async def find(session: AsyncSession, channel: str, user_id: int) -> Belongings:
     theirs = sa.and_(J.channel == channel, J.user_id == user_id)
     wrote = sa.and_(C.channel == channel, C.user_id == user_id)
     shown = sa.select(P.sha256).join(J, J.id == P.job_id).where(theirs).distinct()
-    elsewhere = sa.select(P.sha256).join(J, J.id == P.job_id).where(~theirs)
+    job, link = sa.orm.aliased(J), sa.orm.aliased(P)
+    elsewhere = (
+        sa.select(link.job_id)
+        .join(job, job.id == link.job_id)
+        .where(link.sha256 == P.sha256, sa.or_(job.channel != channel, job.user_id != user_id))
+    )
     return Belongings(
         jobs=await all_of(sa.select(J.id).where(theirs).order_by(J.id)),
         photos=await all_of(shown.order_by(P.sha256)),
-        alone=await all_of(shown.where(P.sha256.not_in(elsewhere)).order_by(P.sha256)),
+        alone=await all_of(shown.where(~elsewhere.exists()).order_by(P.sha256)),
         corrections=await all_of(sa.select(C.id).where(wrote).order_by(C.id)),
         others=await all_of(
             sa.select(C.id).join(J, J.id == C.job_id).where(theirs, ~wrote).order_by(C.id)

@@ -264,6 +264,11 @@ async def test_a_liked_answer_is_forgotten_with_its_run_and_its_features(
     made = await dataset.snapshot(db)
     data = home / "runs" / "1" / "data"
     dataset.export(made, data)
+    report, other = data.parent / "report.html", home / "runs" / "2" / "report.html"
+    for path, name in ((report, made.id), (other, "0" * 64)):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        path.with_name("dataset.txt").write_text(name)
     clean = next((made.folder / "images").iterdir()).stem
     features = home / "runs" / "features" / "encoder" / f"{clean}.safetensors"
     features.parent.mkdir(parents=True)
@@ -276,7 +281,7 @@ async def test_a_liked_answer_is_forgotten_with_its_run_and_its_features(
     trained.write_text(f"{pictured}\n{text}\nkept\n")
     assert forget.forget(home, answers=[written.id]) == 1
     assert not data.exists()
-    assert features.exists()
+    assert (report.exists(), other.exists(), features.exists()) == (False, True, True)
     await feedback.withdraw(db, written.id, "telegram", 2)
     assert len((await dataset.snapshot(db)).records("train")) <= 1
     assert forget.forget(home, photos=[shown.photos[0].sha256], answers=[shown.id]) == 1

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from training import dataset, pictures, report, withdrawn
+from training import dataset, pictures, withdrawn
 
 REASON: Final = "somebody whose photo or words it held took them back"
 
@@ -69,9 +69,9 @@ def forget(
     for left in (home / "datasets").glob(f"{dataset.BURIED}*"):
         shutil.rmtree(left)  # by one that was killed
     gone = [made for made in dataset.every(home) if holds(made.folder)]
+    withdrawn.reports(home, {made.id for made in gone})
     for made in gone:
         dataset.bury(home, made, REASON, datetime.now(UTC))
-    report.withdraw(home, {made.id for made in gone})
     for data in sorted((home / "runs").glob("*/data")):
         if holds(data):
             shutil.rmtree(data)
@@ -86,10 +86,14 @@ def forget(
 
 
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records and pairs of a dataset's folder."""
+    """The records and pairs of a dataset's folder, and what its card quotes."""
     for name in ("train.json", "val.json", "pairs.json"):
         if (folder / name).exists():
             yield from json.loads((folder / name).read_bytes())
+    if (folder / "card.json").exists():
+        card = json.loads((folder / "card.json").read_bytes())
+        for entry in card.get("contradictions", ()):
+            yield from ({"id": number} for number, _ in entry["said"])
 
 
 def _features(home: Path, clean: Collection[str]) -> list[Path]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,12 +29,13 @@ from foodcritic.drawing.card import FAINT, INK, PAPER, SOFT
 from foodcritic.drawing.fonts import Voice
 from foodcritic.errors import CaptionError
 from foodcritic.runs import Run, Step
+from training import withdrawn
 from training.evaluate import Exam, Result
 from training.gate import Verdict
 
 #: What `write` writes, and the file beside it that names the run's dataset.
-FILES: Final = ("report.html", "report.png", "curve.png")
-DATASET: Final = "dataset.txt"
+FILES: Final = withdrawn.REPORT
+DATASET: Final = withdrawn.DATASET
 #: Photos on the poster, and its measures in pixels.
 ROWS: Final = 5
 WIDE, TALL, PHOTO, GAP = 1500, 330, 290, 36
@@ -90,17 +91,6 @@ def write(
         percent=lambda value: "" if value is None else f"{value:.1%}",
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
-
-
-def withdraw(home: Path, datasets: Collection[str]) -> None:
-    """Delete the reports of runs that learnt from these datasets: somebody's photos are in them.
-
-    What the run measured stays, without photos and answers, in the database.
-    """
-    for told in (home / "runs").glob(f"*/{DATASET}"):
-        if told.read_text("utf-8").strip() in datasets:
-            for name in (*FILES, "live.json", "candidate.json"):
-                (told.parent / name).unlink(missing_ok=True)
 
 
 def rows(exam: Exam, live: Result, candidate: Result) -> list[Row]:

@@ -19,6 +19,9 @@ from training import pictures
 
 #: Seconds a dataset may be in the making.
 LONGEST: Final = 3600.0
+#: Of a run's report (`training.report`), and the file beside it that names the run's dataset.
+REPORT: Final = ("report.html", "report.png", "curve.png")
+DATASET: Final = "dataset.txt"
 
 
 def note(home: Path, corrections: Collection[int], answers: Collection[int]) -> None:
@@ -37,6 +40,17 @@ def note(home: Path, corrections: Collection[int], answers: Collection[int]) -> 
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def reports(home: Path, datasets: Collection[str]) -> None:
+    """Delete the reports of runs that learnt from these datasets: somebody's photos are in them.
+
+    What the run measured stays, without photos and answers, in the database.
+    """
+    for told in (home / "runs").glob(f"*/{DATASET}"):
+        if told.read_text("utf-8").strip() in datasets:
+            for name in (*REPORT, "live.json", "candidate.json"):
+                (told.parent / name).unlink(missing_ok=True)
 
 
 def among(home: Path, ids: Iterable[str]) -> set[str]:
