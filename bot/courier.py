@@ -125,7 +125,8 @@ class Courier:
         except (LeaseLost, JobNotFound) as error:
             log.info("delivery_left", job=job.id, reason=str(error))
         except Forbidden as error:
-            await people.set_chat(self._db, CHANNEL, watch.target.chat_id, gone=self._db.now())
+            if not guests.is_guest(job):  # a guest's chat is none of ours
+                await people.set_chat(self._db, CHANNEL, watch.target.chat_id, gone=self._db.now())
             await self._close(watch, undeliverable=error.message)
         except ChatMigrated as error:
             await people.move_chat(self._db, CHANNEL, job.chat_id, error.new_chat_id)

@@ -71,7 +71,8 @@ async def deliver(
         else:
             shown = await send(bot, target, picture)
     except BadRequest as error:
-        if "not enough rights" in error.message.lower():
+        said = error.message.lower()
+        if "not enough rights" in said or "send_photos_forbidden" in said:
             raise NoPictures from error
         raise
     delivery["parts"] = [shown.message_id]
