@@ -15,5 +15,5 @@ async def test_a_transcript_shows_pictures_bold_words_and_buttons(tmp_path: Path
         assert transcript(place.tg.world, li.chat) == (
             "**李**\n\n> 🖼 photo, 640 × 480\n> 🍜 好吃吗？\n\n"
             "**Food Critic** 🤖\n\n> **日式拉面**（Ramen）· 日本料理 · 8/10\n>\n> 汤头浓郁。\n>\n"
-            "> `🔁 再试一次`\n"
+            "> `👍` `👎` `✏️` `🔁 再试一次`\n"
         )
