@@ -15,7 +15,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,8 @@ from foodcritic.settings import Settings
 CONCURRENCY: Final = 4
 #: Seconds between two drafts of one job.
 DRAFT_EVERY: Final = 0.1
+#: Answers at once that draft so often; more draft less often, so that the database keeps up.
+DRAFTING: Final = 16
 #: Seconds between two renewals of a lease while there is nothing to show.
 RENEW_EVERY: Final = queue.LEASE.total_seconds() / 4
 #: Seconds that a stopping worker gives its jobs to finish; then they are given back.
@@ -132,27 +134,40 @@ async def _begin(
             loan.back()
             loan = second
         used = loan
-        task = asyncio.create_task(work(db, used.engine, settings, job, memory))
+
+        def pace() -> float:
+            return DRAFT_EVERY * max(1.0, len(running) / DRAFTING)
+
+        task = asyncio.create_task(work(db, used.engine, settings, job, memory, pace))
         task.add_done_callback(lambda _: used.back())
         running.add(task)
     return job is not None
 
 
 async def work(
-    db: Database, engine: Engine, settings: Settings, job: Job, memory: Memory | None = None
+    db: Database,
+    engine: Engine,
+    settings: Settings,
+    job: Job,
+    memory: Memory | None = None,
+    pace: Callable[[], float] = lambda: DRAFT_EVERY,
 ) -> None:
-    """Answer one claimed job, whatever happens; cancelling the task gives it back."""
+    """Answer one claimed job, whatever happens; cancelling the task gives it back.
+
+    `pace` is how many seconds lie between two drafts now.
+    """
     try:
         asked = await recalled(memory or Memory(db), engine, job, await request(db, job))
         answer = critic.answer(engine, asked, generation(settings, job))
-        await _write(db, job, answer)
+        await _write(db, job, answer, pace)
+        tiles = await _tiles(engine, asked)
         job = await queue.finish(
             db,
             job,
             answer=answer.text,
             critique=answer.critique.to_json(),
             model=engine.model,
-            timings=_timings(answer),
+            timings=_timings(answer) | tiles,
         )
         log.info("job.finished", **logs.timings(job))
     except JobCancelled:
@@ -198,9 +213,12 @@ async def request(db: Database, job: Job) -> Request:
 
 
 async def recalled(memory: Memory, engine: Engine, job: Job, asked: Request) -> Request:
-    """The request with what a person said about a photo like its own, if it shows just one."""
+    """The request with what a person said about a photo like its own, if it shows just one.
+
+    Memes need no evidence, and may be another engine's, which looks at photos in another way.
+    """
     (photo, *others) = asked.photos or (None,)
-    if asked.evidence is not None or others or not isinstance(photo, Path):
+    if asked.kind == "meme" or asked.evidence is not None or others or not isinstance(photo, Path):
         return asked
     found = await memory.find(photo, engine)
     if found is None:
@@ -248,9 +266,9 @@ async def _claim(db: Database, worker: str) -> Job | None:
         return None
 
 
-async def _write(db: Database, job: Job, answer: Answer) -> None:
+async def _write(db: Database, job: Job, answer: Answer, pace: Callable[[], float]) -> None:
     """Stream the answer into drafts; raises what the engine, or the watch, raises."""
-    writing = asyncio.create_task(_stream(db, job, answer))
+    writing = asyncio.create_task(_stream(db, job, answer, pace))
     watching = asyncio.create_task(_watch(db, job))
     try:
         done, _ = await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -262,11 +280,11 @@ async def _write(db: Database, job: Job, answer: Answer) -> None:
         await asyncio.gather(writing, watching, return_exceptions=True)
 
 
-async def _stream(db: Database, job: Job, answer: Answer) -> None:
+async def _stream(db: Database, job: Job, answer: Answer, pace: Callable[[], float]) -> None:
     shown = 0.0
     async with aclosing(answer.write()) as pieces:
         async for _ in pieces:
-            if time.monotonic() - shown >= DRAFT_EVERY:
+            if time.monotonic() - shown >= pace():
                 await queue.draft(db, job, answer.text)
                 shown = time.monotonic()
 
@@ -293,6 +311,13 @@ async def _settle(job: Job, ending: Any, error: Exception | None = None) -> None
         log.info("job.ended_elsewhere", job=job.id, reason=str(late))
     except Exception:
         log.exception("job.unsettled", job=job.id)
+
+
+async def _tiles(engine: Engine, asked: Request) -> dict[str, int]:
+    """The most tiles its photos were cut into, where the engine decides that by its load."""
+    tell = getattr(engine, "tiles", None)
+    tiles = await tell(asked.photos) if tell and asked.photos else None
+    return {} if tiles is None else {"tiles": tiles}
 
 
 def _timings(answer: Answer) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import house, maintenance, queue, tables
+from foodcritic import bans, house, maintenance, queue, tables
 from foodcritic.columns import JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import FoodcriticError
@@ -77,6 +77,8 @@ async def check(db: Database, new: NewJob) -> Refusal | None:
         chef = new.channel == "telegram" and new.user_id in settings.admins
         if not chef and await maintenance.is_on(db):
             return Refusal(scope="maintenance", limit=0, until=None)
+        if not chef and await bans.banned(db, settings, new.channel, new.user_id):
+            return Refusal(scope="user_day", limit=0, until=None)
         quota = await session.scalar(
             sa.select(tables.User.quota).where(
                 tables.User.channel == new.channel, tables.User.id == new.user_id

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from foodcritic import house, limits, maintenance, people, queue
+from foodcritic import bans, house, limits, maintenance, people, queue
 from foodcritic.columns import JobKind
 from foodcritic.db import Database
 from foodcritic.limits import LimitReached
@@ -138,3 +138,14 @@ async def test_maintenance_lets_in_nobody_but_the_admins(other: Other) -> None:
             await asks(db, "new", **values)
     await asks(db, "before")
     await asks(db, "new", 9)
+
+
+async def test_who_is_banned_has_a_quota_of_none_wherever_they_ask(other: Other) -> None:
+    db = other(admins=(9,))
+    for user, channel in ((1, "web"), (9, "telegram")):
+        await bans.ban(db, channel, user, actor="shell")
+    with pytest.raises(LimitReached) as refused:
+        await asks(db, "a", 1, channel="web")
+    assert (refused.value.refusal.limit, refused.value.refusal.until) == (0, None)
+    await asks(db, "b", 1)
+    await asks(db, "c", 9)
