@@ -16,7 +16,7 @@ from telegram.ext import CallbackQueryHandler
 
 from bot import texts
 from bot.courier import CHANNEL
-from bot.desk import Desk, bound, language, say
+from bot.desk import Desk, bound, is_group, language, say
 from bot.taps import notice
 from bot.texts import Lang
 from foodcritic import people, privacy
@@ -60,7 +60,8 @@ async def ask_once(desk: Desk, message: Message, user: User, job: Job) -> None:
         return
     lang = await language(desk, user, message.chat)
     keyboard = InlineKeyboardMarkup([buttons(lang, user.id)])
-    await say(desk, message, texts.text(lang, "consent-ask"), keyboard)
+    name = f"{user.first_name}: " if is_group(message.chat) else ""
+    await say(desk, message, name + texts.text(lang, "consent-ask"), keyboard)
     await asked(desk, user)
 
 

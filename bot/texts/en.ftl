@@ -250,7 +250,7 @@ privacy =
     }.
 
     { $days ->
-        [0] I keep them until you delete them.
+        [0] I keep all of it until you delete it.
         [one] I delete questions and photos after a day, except those I may learn from.
        *[other] I delete questions and photos after { $days } days, except those I may learn from.
     }
@@ -282,7 +282,7 @@ forget-ask =
         [0] your ratings
         [one] one photo, your ratings
        *[other] { $photos } photos, your ratings
-    } and corrections go, also from what I learn from next. This cannot be undone.
+    } and corrections go, and I learn from them no more. This cannot be undone.
     What stands in this chat is kept by Telegram: clear the chat to delete it.
 button-drop-yes = 🗑 Yes, forget everything
 button-drop-no = No, keep it
