@@ -8,7 +8,7 @@ from collections.abc import Sequence
 #: Pixels of the picture.
 SIZE = (1080, 720)
 #: Weight of what came before in the smooth line.
-SMOOTH = 0.8
+SMOOTH = 0.5
 _INK, _SOFT, _LINE = "#261e19", "#b9aca0", "#cd5431"
 
 
