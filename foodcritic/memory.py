@@ -121,11 +121,11 @@ class Memory:
         self, index: _Index, photo: Path, engine: Seer
     ) -> tuple[Remembered, Evidence] | None:
         look = await asyncio.to_thread(_look, photo)
-        place, how, similarity = _nearest_look(index, look), "look", 1.0
+        place, how, similarity = await asyncio.to_thread(_nearest_look, index, look), "look", 1.0
         if place is None and index.alike_above is not None:
             vector = await engine.embed(photo)
             if vector is not None and vector.shape == index.vectors.shape[1:]:
-                cosines = index.vectors @ vector
+                cosines = await asyncio.to_thread(np.matmul, index.vectors, vector)
                 place, how = _last_best(cosines), "vector"
                 similarity = float(cosines[place])
                 place = place if similarity >= index.alike_above else None
@@ -275,13 +275,15 @@ def _key(dish: str) -> str:
 
 def _nearest_look(index: _Index, look: Look) -> int | None:
     """Where the most similar look is that is near, the latest of equals."""
-    apart = np.bitwise_count(index.bits ^ np.uint64(look.bits))
-    gap = index.colours - np.frombuffer(look.colours, np.uint8).astype(np.float32)
+    bits = np.bitwise_count(index.bits ^ np.uint64(look.bits))
+    near = np.flatnonzero(bits <= looks.NEAR[0])  # few are: only their colours are compared
+    gap = index.colours[near] - np.frombuffer(look.colours, np.uint8).astype(np.float32)
     colours = np.sqrt((gap * gap).mean(1))
-    near = (apart <= looks.NEAR[0]) & (colours <= looks.NEAR[1])
-    if not near.any():
+    near, colours = near[colours <= looks.NEAR[1]], colours[colours <= looks.NEAR[1]]
+    if not len(near):
         return None
-    return _last_best(np.where(near, -(apart / looks.NEAR[0] + colours / looks.NEAR[1]), -np.inf))
+    apart = bits[near] / looks.NEAR[0] + colours / looks.NEAR[1]
+    return int(near[_last_best(-apart)])
 
 
 def _last_best(scores: NDArray[Any]) -> int:
