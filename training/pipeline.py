@@ -332,7 +332,9 @@ async def _prune(db: Database, settings: Settings) -> None:
         and version.folder(settings).is_relative_to(settings.models)
     ]
     for version in over[KEPT:]:
-        await asyncio.to_thread(shutil.rmtree, version.folder(settings), ignore_errors=True)
+        adapter = settings.home / "runs" / str(version.run_id) / "adapter"
+        for folder in (version.folder(settings), adapter):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _beat(made: _Work) -> None:

@@ -15,13 +15,8 @@ Nothing of XTuner is imported here. A run that was killed, here or there, goes o
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import shutil
-import signal
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,38 +24,13 @@ from typing import Any, Final
 
 from foodcritic.errors import FoodcriticError
 from foodcritic.settings import Settings
-from training import environment, general, room
+from training import child, environment, general, room
+from training.child import ROOT, Step
 from training.environment import Environment, Say, TrainingError
 
-ROOT: Final = Path(__file__).parents[1]
 #: the photo that every result is asked about
 PHOTO: Final = ROOT / "samples" / "pizza.jpg"
-#: seconds between two looks at the progress file
-POLL: Final = 0.5
-#: seconds that the child gets to end by itself before it is killed
-GRACE: Final = 10.0
-#: lines of the child's log that an error quotes
-QUOTED: Final = 12
-#: the child's exit status when a batch did not fit
-OUT_OF_MEMORY: Final = 77
-
 __all__ = ["Environment", "Step", "Trained", "TrainingError", "train"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """How far a run is; after a resumption iterations may come a second time."""
-
-    #: forward passes done, and in all
-    iteration: int
-    iterations: int
-    #: mean since the step before
-    loss: float
-    lr: float
-    samples_per_second: float
-    seconds_left: float
-    #: most GPU memory allocated so far, MiB; None on a CPU
-    memory_mb: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +77,30 @@ async def train(
     work.mkdir(parents=True, exist_ok=True)
     mixed = general.mix(dataset, data, settings.train_replay, settings.train_replay_share)
     room.check(settings, python, recipe, base, out)
-    last = await _learn(settings, python, recipe, base, work, on_step, say, overrides or {})
-    result = _result(work)
-    metrics: dict[str, Any] = {
+    try:
+        last = await _learn(settings, python, recipe, base, work, on_step, say, overrides or {})
+        return await _keep(settings, python, base, out, last, say, general_records=mixed)
+    except TrainingError:
+        for name in ("merged", "merged-adapter"):  # gigabytes that nobody will ask for
+            await asyncio.to_thread(shutil.rmtree, work / name, ignore_errors=True)
+        raise
+
+
+async def _keep(
+    settings: Settings,
+    python: Environment,
+    base: Path,
+    out: Path,
+    last: Step | None,
+    say: Say,
+    **metrics: Any,
+) -> Trained:
+    """Put what the child made into its place, converted and checked."""
+    work = out / "work"
+    result = child.result(work)
+    metrics |= {
         "torch": python.torch,
         "gpu": python.gpus[0].name if python.gpus else None,
-        "general_records": mixed,
         "parts": _parts(work),
         "answers": result["answers"],
     }
@@ -176,7 +164,7 @@ async def _learn(
         for key, text in overrides.items():
             command += ["--set", f"{key}={text}"]
         place = (work / "train.log").stat().st_size if (work / "train.log").exists() else 0
-        async with aclosing(_steps(command, work)) as steps:
+        async with aclosing(child.steps(command, work)) as steps:
             async for step in steps:
                 if isinstance(step, int):
                     status = step
@@ -186,9 +174,9 @@ async def _learn(
         if status == 0:
             return last
         log = (work / "train.log").read_bytes()[place:].decode("utf-8", "replace").splitlines()
-        smaller = _smaller(log) if OUT_OF_MEMORY in (status, _inner(log)) else None
+        smaller = child.smaller(log)
         if smaller is None:
-            raise TrainingError(_why(status, log, work))
+            raise TrainingError(child.why(status, log, work))
         say(f"out of memory: going on with batches in {smaller} parts")
         _keep_parts(work, smaller)
 
@@ -202,56 +190,6 @@ def _launcher(settings: Settings, python: Environment) -> list[str]:
     return [str(python.python), "-m", "torch.distributed.run", *spread, "-m"]
 
 
-async def _steps(command: list[str], work: Path) -> AsyncGenerator[Step | int, None]:
-    """Run the child, yield what it writes to progress.jsonl, then its exit status."""
-    path = work / "progress.jsonl"
-    place = path.stat().st_size if path.exists() else 0
-    with (work / "train.log").open("ab") as log:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,  # ends when we do, and the child with it
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            while True:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(child.wait(), POLL)
-                ended = child.returncode
-                lines, place = _read(path, place)
-                for line in lines:
-                    yield Step(**json.loads(line))
-                if ended is not None:
-                    break
-        finally:
-            await _end(child)
-    yield ended
-
-
-def _read(path: Path, place: int) -> tuple[list[bytes], int]:
-    """Whole lines from a byte on, and where they end."""
-    if not path.exists():
-        return [], place
-    with path.open("rb") as file:
-        file.seek(place)
-        text = file.read()
-    whole = text[: text.rfind(b"\n") + 1]
-    return whole.splitlines(), place + len(whole)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Stop the child's whole process group, loaders and ranks with it."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, how)
-        deadline = time.monotonic() + GRACE
-        while child.returncode is None and time.monotonic() < deadline:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(child.wait(), GRACE)
-
-
 def _parts(work: Path) -> int:
     path = work / "parts"
     return int(path.read_text(encoding="utf-8")) if path.exists() else 1
@@ -261,46 +199,6 @@ def _keep_parts(work: Path, parts: int) -> None:
     part = work / "parts.part"
     part.write_text(str(parts), encoding="utf-8")
     part.replace(work / "parts")
-
-
-def _smaller(log: list[str]) -> int | None:
-    """What the child says that would fit."""
-    for line in reversed(log):
-        if line.startswith('{"out_of_memory"'):
-            found: int | None = json.loads(line)["split"]
-            return found
-    return None
-
-
-def _inner(log: list[str]) -> int | None:
-    """torchrun ends with a status of its own; the first process's stands in its log."""
-    said = any(line.startswith('{"out_of_memory"') for line in log)
-    return OUT_OF_MEMORY if said else None
-
-
-def _why(status: int, log: list[str], work: Path) -> str:
-    said = [line for line in log if line.startswith("train: ")]
-    if said:
-        return said[-1].removeprefix("train: ")
-    if _inner(log):
-        return (
-            "out of memory with one record at a time: set model.checkpoint_activations=true or a "
-            "smaller data.max_length, or train a smaller model"
-        )
-    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return f"training was killed: by the kernel, for want of memory? see {work / 'train.log'}"
-    tail = "\n".join([line for line in log if line.strip()][-QUOTED:])
-    return f"training ended with status {status}, see {work / 'train.log'}:\n{tail}"
-
-
-def _result(work: Path) -> dict[str, Any]:
-    """The child's last word."""
-    lines = (work / "train.log").read_text("utf-8", "replace").splitlines()
-    for line in reversed(lines):
-        if line.startswith('{"checkpoint"'):
-            found: dict[str, Any] = json.loads(line)
-            return found
-    raise TrainingError(f"training ended without a result: see {work / 'train.log'}")
 
 
 async def _convert(settings: Settings, model: Path) -> tuple[Path, str]:
