@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from foodcritic import tables
+from foodcritic import audit, pseudonyms, tables
 from foodcritic.db import Database
 
 
@@ -63,6 +63,21 @@ async def set_user(db: Database, channel: str, number: int, **values: Any) -> Us
 async def set_chat(db: Database, channel: str, number: int, **values: Any) -> Chat:
     """Change columns of a chat, e.g. ``gone=db.now()``; the chat as it is then."""
     return Chat(**await _row(db, tables.Chat, channel, number, **values))
+
+
+async def set_quota(
+    db: Database, channel: str, number: int, quota: int | None, *, actor: str
+) -> None:
+    """Bound a user's jobs a day; None: as everybody's. Written into the audit."""
+    async with db.write() as session:
+        insert = db.insert(tables.User).values(
+            channel=channel, id=number, created=db.now(), quota=quota
+        )
+        await session.execute(
+            insert.on_conflict_do_update(index_elements=["channel", "id"], set_={"quota": quota})
+        )
+        person = pseudonyms.of(db.settings, channel, number)
+        await audit.note(session, db, actor, "quota", person, quota=quota)
 
 
 async def move_chat(db: Database, channel: str, old: int, new: int) -> None:

@@ -2,7 +2,7 @@
 
 from bot.admin.orders import Order, user_id
 from bot.courier import CHANNEL
-from foodcritic import audit, bans, people, pseudonyms
+from foodcritic import bans, people
 
 #: Jobs a day that /quota may grant.
 MOST = 1_000_000
@@ -17,9 +17,7 @@ async def on_quota(order: Order) -> None:
         case _:
             await order.answer("admin-quota-usage", limit=db.settings.user_jobs_per_day)
             return
-    await people.set_user(db, CHANNEL, person, quota=quota)
-    subject = pseudonyms.of(db.settings, CHANNEL, person)
-    await audit.record(db, order.actor, "quota", subject, quota=quota)
+    await people.set_quota(db, CHANNEL, person, quota, actor=order.actor)
     if quota is None:
         await order.answer(
             "admin-quota-default", name=str(person), limit=db.settings.user_jobs_per_day

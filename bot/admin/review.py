@@ -133,8 +133,10 @@ async def show(desk: Desk, chat_id: int, lang: Lang, correction: Correction) -> 
         shown = await dialogue.last_photos(desk.db, job.dialogue_id)
     if shown:
         await _send_photo(desk, chat_id, lang, shown[0].path)
-    text = await _card(desk, lang, correction, job)
-    *before, last = split(text)
+    body, end = await _card(desk, lang, correction, job)
+    *before, last = split(f"{body}\n\n{end}")
+    if not MARK.search(last.text):  # a cut went through the last line, by which a reply is known
+        *before, last = (*split(body), *split(end))
     for part in before:
         await delivery.send(desk.bot, _target(chat_id), part)
     await delivery.send(desk.bot, _target(chat_id), last, buttons(lang, correction))
@@ -158,7 +160,9 @@ def seal(correction: Correction) -> str:
     return hashlib.sha256(proposed).hexdigest()[:8]
 
 
-async def _card(desk: Desk, lang: Lang, correction: Correction, job: Job) -> str:
+async def _card(desk: Desk, lang: Lang, correction: Correction, job: Job) -> tuple[str, str]:
+    """The card, and its last line."""
+
     def line(name: str, value: str) -> str:
         return f"**{texts.text(lang, name)}** {value}"
 
@@ -181,7 +185,7 @@ async def _card(desk: Desk, lang: Lang, correction: Correction, job: Job) -> str
         limit=await _count(desk),
         title=correction.model or "?",
     )
-    return "\n\n".join((*parts, f"📝 #{correction.id} · {end}"))
+    return "\n\n".join(parts), f"📝 #{correction.id} · {end}"
 
 
 async def _agreed(desk: Desk, correction: Correction, job: Job) -> bool:

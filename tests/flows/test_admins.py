@@ -219,6 +219,23 @@ async def test_an_edit_is_a_reply_and_approves_what_it_says(tmp_path: Path) -> N
         assert len(await place.jobs()) == 2
 
 
+@pytest.mark.parametrize("length", [3450, 3600, 4096])
+async def test_a_long_text_is_shown_whole_and_can_still_be_replied_to(
+    tmp_path: Path, length: int
+) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        text = ("Word. " * 1000)[: length - 1] + "!"
+        first = await proposed(place, ann, text=text)
+        boss.says("/review")
+        card = await boss.sees_button("Approve")
+        whole = "".join(seen.text for seen in boss.visible()).replace(" ", "").replace("\n", "")
+        assert text.replace(" ", "") in whole
+        boss.says("Laksa", reply_to=card.id)
+        await boss.sees("Approved as you wrote it: Laksa")
+        assert await status(place, first) == "approved"
+
+
 async def test_an_author_cannot_change_a_correction_under_the_admins_finger(
     tmp_path: Path,
 ) -> None:
