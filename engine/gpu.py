@@ -135,11 +135,9 @@ class GPU:
         return len(self._tokenizer.encode(text))
 
     async def tiles(self, photos: Sequence[Picture]) -> int | None:
-        """The most tiles that each of these photos was looked at in, None if not remembered."""
-        for photo in photos[:1]:
-            _, digest = await self._photos.read(photo)
-            return self._photos.remembered(digest)
-        return None
+        """The most tiles that each of these photos was cut into; None if not remembered."""
+        _, digest = await self._photos.read(photos[0])
+        return self._photos.remembered(digest)
 
     async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
         return None  # LMDeploy keeps what its vision encoder sees to itself

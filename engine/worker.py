@@ -15,9 +15,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -52,6 +52,19 @@ BACKOFF: Final = 2.0
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class Shift:
+    """What the jobs of one worker share."""
+
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    #: The end of the engine, if a job met it.
+    died: EngineDied | None = None
+
+    def pace(self) -> float:
+        """Seconds between two drafts of one job now."""
+        return DRAFT_EVERY * max(1.0, len(self.running) / DRAFTING)
+
+
 async def run(
     db: Database,
     engine: Engine | Holder,
@@ -68,23 +81,22 @@ async def run(
     """
     holder = engine if isinstance(engine, Holder) else Holder(engine)
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    running: set[asyncio.Task[None]] = set()
-    died: EngineDied | None = None
+    shift = Shift()
+    running = shift.running
     model = holder.engine.model if holder.engine else None
     log.info("worker.started", worker=worker, model=model, slots=_slots(settings, holder))
     memory = Memory(db)
     renewing = asyncio.create_task(renew(db, holder.engine), name="memory-renew")
     async with wake.listen(db, "jobs") as bell:
         while not stop.is_set():
-            died = _died(running)
-            if died is not None:
+            if shift.died is not None:
                 break
-            running = {task for task in running if not task.done()}
+            running -= {task for task in running if task.done()}
             if len(running) >= _slots(settings, holder):
                 done = asyncio.FIRST_COMPLETED
                 await asyncio.wait(running, timeout=wake.POLL, return_when=done)
                 continue
-            if not await _begin(db, holder, memes, settings, memory, worker, running):
+            if not await _begin(db, holder, memes, settings, memory, worker, shift):
                 await bell.wait()
     renewing.cancel()
     await asyncio.gather(renewing, return_exceptions=True)
@@ -94,8 +106,8 @@ async def run(
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
     log.info("worker.stopped", worker=worker)
-    if died is not None:
-        raise died
+    if shift.died is not None:
+        raise shift.died
 
 
 async def renew(db: Database, engine: Engine | None, version: object = None) -> None:
@@ -117,7 +129,7 @@ async def _begin(
     settings: Settings,
     memory: Memory,
     worker: str,
-    running: set[asyncio.Task[None]],
+    shift: Shift,
 ) -> bool:
     """Claim a job for the engine that there is and begin it; False: no engine, or nothing to do."""
     loan = holder.lend()  # before the claim: what is claimed has an engine until it is answered
@@ -134,13 +146,9 @@ async def _begin(
             loan.back()
             loan = second
         used = loan
-
-        def pace() -> float:
-            return DRAFT_EVERY * max(1.0, len(running) / DRAFTING)
-
-        task = asyncio.create_task(work(db, used.engine, settings, job, memory, pace))
+        task = asyncio.create_task(work(db, used.engine, settings, job, memory, shift))
         task.add_done_callback(lambda _: used.back())
-        running.add(task)
+        shift.running.add(task)
     return job is not None
 
 
@@ -150,16 +158,14 @@ async def work(
     settings: Settings,
     job: Job,
     memory: Memory | None = None,
-    pace: Callable[[], float] = lambda: DRAFT_EVERY,
+    shift: Shift | None = None,
 ) -> None:
-    """Answer one claimed job, whatever happens; cancelling the task gives it back.
-
-    `pace` is how many seconds lie between two drafts now.
-    """
+    """Answer one claimed job, whatever happens; cancelling the task gives it back."""
+    shift = shift or Shift()
     try:
         asked = await recalled(memory or Memory(db), engine, job, await request(db, job))
         answer = critic.answer(engine, asked, generation(settings, job))
-        await _write(db, job, answer, pace)
+        await _write(db, job, answer, shift)
         tiles = await _tiles(engine, asked)
         job = await queue.finish(
             db,
@@ -182,8 +188,8 @@ async def work(
     except PromptTooLong as error:
         await _settle(job, queue.fail(db, job, "too_long"), error)
     except EngineDied as error:
+        shift.died = error  # before the job is there to be claimed again
         await _settle(job, queue.fail(db, job, "engine", retry=True), error)
-        raise
     except (EngineError, ModelError) as error:
         await _settle(job, queue.fail(db, job, "engine", retry=True), error)
     except Exception as error:
@@ -251,12 +257,6 @@ def _slots(settings: Settings, holder: Holder) -> int:
     return settings.concurrency or int(getattr(holder.engine, "concurrency", CONCURRENCY))
 
 
-def _died(running: set[asyncio.Task[None]]) -> EngineDied | None:
-    """The end of an engine, if a job met it."""
-    errors = [task.exception() for task in running if task.done() and not task.cancelled()]
-    return next((error for error in errors if isinstance(error, EngineDied)), None)
-
-
 async def _claim(db: Database, worker: str) -> Job | None:
     try:
         return await queue.claim(db, worker)
@@ -266,9 +266,9 @@ async def _claim(db: Database, worker: str) -> Job | None:
         return None
 
 
-async def _write(db: Database, job: Job, answer: Answer, pace: Callable[[], float]) -> None:
+async def _write(db: Database, job: Job, answer: Answer, shift: Shift) -> None:
     """Stream the answer into drafts; raises what the engine, or the watch, raises."""
-    writing = asyncio.create_task(_stream(db, job, answer, pace))
+    writing = asyncio.create_task(_stream(db, job, answer, shift))
     watching = asyncio.create_task(_watch(db, job))
     try:
         done, _ = await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -280,11 +280,11 @@ async def _write(db: Database, job: Job, answer: Answer, pace: Callable[[], floa
         await asyncio.gather(writing, watching, return_exceptions=True)
 
 
-async def _stream(db: Database, job: Job, answer: Answer, pace: Callable[[], float]) -> None:
+async def _stream(db: Database, job: Job, answer: Answer, shift: Shift) -> None:
     shown = 0.0
     async with aclosing(answer.write()) as pieces:
         async for _ in pieces:
-            if time.monotonic() - shown >= pace():
+            if time.monotonic() - shown >= shift.pace():
                 await queue.draft(db, job, answer.text)
                 shown = time.monotonic()
 

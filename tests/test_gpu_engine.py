@@ -96,6 +96,12 @@ async def test_a_follow_up_begins_with_the_same_tokens_and_picture(
     assert two.ids[:head] == one.ids[:head]
 
 
+async def test_it_tells_the_tiles_it_used(engine: GPU) -> None:
+    assert await engine.tiles([SAMPLES[0]]) is None
+    await said(engine, asked(SAMPLES[0]))
+    assert await engine.tiles([SAMPLES[0]]) == 1
+
+
 async def test_what_cannot_be_asked_is_refused(engine: GPU) -> None:
     with pytest.raises(EngineError, match="1 photo"):
         await said(engine, asked(SAMPLES[0], SAMPLES[1]))

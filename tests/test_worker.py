@@ -2,17 +2,19 @@
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from engine import openvino, worker
+from engine import openvino, swap, worker
+from engine.runner import EngineDied
 from foodcritic import dialogue, photos, queue
 from foodcritic.db import Database
 from foodcritic.errors import EngineError, PhotoError
-from foodcritic.queue import Job, JobStatus, NewJob
+from foodcritic.queue import Job, JobKind, JobStatus, NewJob
 from tests import checkpoints
 from tests.engines import Scripted
 
@@ -161,3 +163,58 @@ async def test_several_jobs_run_at_once(db: Database) -> None:
         for job in jobs:
             await until(db, job, lambda j: j.is_finished)
     assert engine.most_writing > 1
+
+
+class Dying(Scripted):
+    """An engine that is beyond answering, as a GPU's can be."""
+
+    async def stream(self, messages: Any, generation: Any) -> AsyncGenerator[str, None]:
+        raise EngineDied("it hangs")
+        yield ""
+
+
+async def test_an_engine_that_died_ends_the_worker_and_gives_its_jobs_back(db: Database) -> None:
+    """A fresh process then tries them again."""
+    job = await ask(db)
+    with pytest.raises(EngineDied, match="it hangs"):
+        async with asyncio.timeout(15):
+            await worker.run(db, Dying(), db.settings, asyncio.Event())
+    assert (await queue.get(db, job.id)).status is JobStatus.TODO
+    async with Running(db, Scripted()):
+        assert (await until(db, job, lambda j: j.status is JobStatus.SUCCEEDED)).attempts == 2
+
+
+async def test_an_engine_says_how_many_answers_it_does_well(db: Database) -> None:
+    engine = Scripted(pause=0.05)
+    engine.concurrency = 6  # type: ignore[attr-defined]
+    jobs = [await ask(db, key=f"c{i}", user_id=i) for i in range(8)]
+    async with Running(db, engine):
+        for job in jobs:
+            await until(db, job, lambda j: j.status is JobStatus.SUCCEEDED)
+    assert engine.most_writing == 6
+
+
+async def test_memes_are_written_by_the_second_model(db: Database) -> None:
+    critic, memes = Scripted(model="critic"), Scripted(model="memes", pieces=("TOP\nBOTTOM",))
+    question, meme = await ask(db, "q", question="Why?"), await ask(db, "m", kind=JobKind.MEME)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(db, critic, db.settings, stop, swap.Holder(memes)))
+    answers = [
+        await until(db, j, lambda j: j.status is JobStatus.SUCCEEDED) for j in (question, meme)
+    ]
+    stop.set()
+    await running
+    assert [answer.model for answer in answers] == ["critic", "memes"]
+
+
+async def test_the_record_says_how_many_tiles_were_looked_at(db: Database) -> None:
+    engine = Scripted()
+
+    async def tiles(photos: Any) -> int:
+        return 6
+
+    engine.tiles = tiles  # type: ignore[attr-defined]
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, engine):
+        done = await until(db, job, lambda j: j.status is JobStatus.SUCCEEDED)
+    assert done.timings["tiles"] == 6
