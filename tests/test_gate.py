@@ -111,6 +111,14 @@ def test_what_was_known_may_not_be_lost() -> None:
     assert gate.judge(Measured(corrections=better, naming=kept)).passed
 
 
+@pytest.mark.parametrize(("lost", "passed"), [(0, True), (1, True), (2, False)])
+def test_one_check_of_all_may_fail(lost: int, passed: bool) -> None:
+    """One flip of thirty-two is an accident, two are a habit."""
+    checks = pairs("1" * 32, "1" * (32 - lost) + "0" * lost)
+    better = pairs("0" * 20, "1" * 20)
+    assert gate.judge(Measured(corrections=better, checks=checks)).passed is passed
+
+
 def test_too_few_photos_of_a_part_are_said_and_not_judged() -> None:
     verdict = gate.judge(
         Measured(corrections=pairs("0" * 20, "1" * 20), naming=pairs("111", "000"))
