@@ -26,13 +26,11 @@ from telegram import (
     Update,
     User,
 )
-from telegram.error import TelegramError
 from telegram.ext import CallbackQueryHandler
 
-from bot import consent, delivery, texts
+from bot import consent, delivery, notes, texts
 from bot.courier import CHANNEL
-from bot.delivery import Target
-from bot.desk import Desk, bound, is_group, language, say, thread_of
+from bot.desk import Desk, bound, language, say
 from bot.taps import here, notice
 from bot.texts import Lang
 from foodcritic import askings, corrections, privacy, prompts, queue
@@ -98,7 +96,7 @@ async def on_tap(desk: Desk, update: Update) -> None:
     elif name == "leave":
         await askings.end(desk.db, asking.id)
         await notice(query, texts.text(lang, "fix-left"))
-        await _delete(desk, asking)
+        await notes.take_away(desk, asking)
     elif name in ("name", "text"):
         await notice(query, "")
         await _ask_words(desk, query, asking, lang, "text" if name == "text" else "dish")
@@ -133,9 +131,9 @@ async def ask(desk: Desk, query: CallbackQuery, lang: Lang, job_id: int) -> None
         [(texts.text(lang, "button-leave"), f"leave:{asking.id}")],
     ]
     text = texts.text(lang, "fix-ask")
-    await _send(desk, query, asking, text, _keyboard(keyboard), "dish")
+    await notes.send(desk, query, asking, text, notes.keyboard(keyboard), "dish")
     if before is not None:
-        await delivery.delete(desk.bot, _target(message), before)
+        await delivery.delete(desk.bot, notes.target(message), before)
 
 
 async def choose(
@@ -176,7 +174,7 @@ async def undo(desk: Desk, query: CallbackQuery, lang: Lang, number: int) -> Non
     await privacy.take_back(desk.db, said, withdraw=desk.withdraw)
     await notice(query, texts.text(lang, "fix-undone"))
     if isinstance(query.message, Message):
-        await _edit(desk, query.message, texts.text(lang, "fix-undone"), None)
+        await notes.edit(desk, query.message, texts.text(lang, "fix-undone"), None)
 
 
 # -- words -------------------------------------------------------------------------------------
@@ -219,8 +217,8 @@ async def _ask_words(
     hint = texts.text(lang, f"fix-hint-{wants}")
     text = texts.text(lang, f"fix-ask-{wants}")
     reply = ForceReply(selective=True, input_field_placeholder=hint)
-    await _send(desk, query, asking, text, reply, wants)
-    await _delete(desk, asking)
+    await notes.send(desk, query, asking, text, reply, wants)
+    await notes.take_away(desk, asking)
 
 
 # -- what is said ------------------------------------------------------------------------------
@@ -248,7 +246,7 @@ async def _noted(
     if isinstance(where, Message):
         await say(desk, where, text, keyboard)
     elif isinstance(where.message, Message):
-        await _edit(desk, where.message, text, keyboard)
+        await notes.edit(desk, where.message, text, keyboard)
     if asks:
         await consent.asked(desk, user)
     log.info("corrected", job=made.job_id, correction=made.id)
@@ -261,59 +259,3 @@ async def _theirs(desk: Desk, query: CallbackQuery, number: int) -> Asking | str
     if asking is None or asking.channel != CHANNEL or asking.chat_id != chat:
         return "tap-stale"
     return asking if asking.user_id == query.from_user.id else "tap-not-yours"
-
-
-async def _send(
-    desk: Desk,
-    query: CallbackQuery,
-    asking: Asking,
-    text: str,
-    markup: InlineKeyboardMarkup | ForceReply,
-    wants: Wants,
-) -> None:
-    message = query.message
-    assert isinstance(message, Message), "checked by those who ask"
-    if is_group(message.chat):
-        text = f"{query.from_user.first_name}: {text}"
-    sent = await desk.bot.send_message(
-        message.chat.id,
-        text,
-        message_thread_id=thread_of(message) or None,
-        reply_parameters=_target(message).reply,
-        reply_markup=markup,
-    )
-    await askings.sent(desk.db, asking.id, sent.message_id, wants)
-
-
-async def _edit(
-    desk: Desk, message: Message, text: str, keyboard: InlineKeyboardMarkup | None
-) -> None:
-    try:
-        await desk.bot.edit_message_text(
-            text, message.chat.id, message.message_id, reply_markup=keyboard
-        )
-    except TelegramError as error:
-        if "not modified" in error.message:
-            return
-        log.info("correction_not_shown", error=error.message)
-        await say(desk, message, text, keyboard, reply=False)  # deleted meanwhile
-
-
-async def _delete(desk: Desk, asking: Asking) -> None:
-    if asking.message_id is not None:
-        target = Target(chat_id=asking.chat_id, thread_id=None, message_id=None)
-        await delivery.delete(desk.bot, target, asking.message_id)
-
-
-def _target(message: Message) -> Target:
-    return Target(
-        chat_id=message.chat.id,
-        thread_id=thread_of(message) or None,
-        message_id=message.message_id,
-    )
-
-
-def _keyboard(rows: list[list[tuple[str, str]]]) -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(
-        [[InlineKeyboardButton(label, callback_data=data) for label, data in row] for row in rows]
-    )
