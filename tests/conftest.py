@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -24,6 +25,10 @@ from foodcritic import db as database
 from foodcritic import queue
 from foodcritic.db import Database
 from foodcritic.settings import Settings, variable
+
+# A busy machine is no defect: no property is judged by the clock.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 POSTGRES = os.environ.get("FOODCRITIC_TEST_POSTGRES")
 BACKENDS = ("sqlite", "postgresql") if POSTGRES else ("sqlite",)
