@@ -17,6 +17,7 @@ from foodcritic.prompts import Hint
 from tests.conftest import new_job
 from tests.datakit import photo
 from training import corrections, dataset, forget, pictures
+from training import trained as known
 from training.examples import Source
 
 PHO = Candidate(name_zh="越南河粉", name_en="Pho", probability=0.7)
@@ -277,7 +278,7 @@ async def test_a_liked_answer_is_forgotten_with_its_run_and_its_features(
     pictured = shown.photos[0].sha256
     rows = made.records("train") + made.records("val")
     (blind,) = (row for row in rows if "image" not in row)
-    text = dataset.text_key(blind["conversations"][0]["value"])
+    text = known.key(blind["conversations"][0]["value"])
     trained.write_text(f"{pictured}\n{text}\nkept\n")
     assert forget.forget(home, answers=[written.id]) == 1
     assert not data.exists()

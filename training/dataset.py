@@ -21,9 +21,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,11 +32,13 @@ from training import (
     card,
     corrections,
     examples,
+    graves,
     imports,
     lookalikes,
     merge,
     naming,
     pictures,
+    trained,
     withdrawn,
 )
 from training.card import Card
@@ -49,10 +50,6 @@ from training.split import VAL_SHARE, Side, bar, side
 #: What a snapshot holds besides images/.
 FILES: Final = ("card.json", "card.md", "pairs.json", "train.json", "val.json")
 IMAGES: Final = "images"
-#: What ends the name of the file that stays when a snapshot must go.
-TOMBSTONE: Final = ".gone.json"
-#: What begins the name of a snapshot that is being deleted.
-BURIED: Final = ".gone-"
 #: The source whose groups the gate judges by.
 CORRECTIONS: Final = "corrections"
 
@@ -125,19 +122,19 @@ def arrange(home: Path, sources: Sequence[Source]) -> Draft:
     groups: dict[int, list[str]] = {}
     for name, root in zip(looks, roots, strict=True):
         groups.setdefault(root, []).append(name)
-    trained = _trained(home)
+    known = trained.read(home)
     corrected = {
         m.photo for source in sources if source.name == CORRECTIONS for m in source.examples
     }
     of_people = [members for members in groups.values() if not corrected.isdisjoint(members)]
-    higher = bar(of_people, trained)
+    higher = bar(of_people, known)
     sides: dict[str, Side] = {}
     for members in groups.values():
         level = VAL_SHARE if corrected.isdisjoint(members) else higher
-        sides |= dict.fromkeys(members, side(members, trained, frozen.keys(), level))
+        sides |= dict.fromkeys(members, side(members, known, frozen.keys(), level))
     merged = merge.merge(found, shown)
-    keys = {made.id: made.photo or _key(made) for made in merged.examples}
-    sides |= {key: side([key], trained) for key in keys.values() if key not in sides}
+    keys = {made.id: made.photo or trained.key(made.asked[0]) for made in merged.examples}
+    sides |= {key: side([key], known) for key in keys.values() if key not in sides}
     return Draft(
         sources=tuple(sources),
         merged=merged,
@@ -177,7 +174,7 @@ def write(home: Path, made: Draft) -> Snapshot:
         _remove(work)
     written = Snapshot(id=name, folder=folder)
     _refuse_withdrawn(home, made, written)
-    _remember(home, made.trained)
+    trained.remember(home, made.trained)
     return written
 
 
@@ -193,13 +190,12 @@ def find(home: Path, name: str) -> Snapshot:
         DatasetError: there is none, or its files are not what they were.
     """
     fits = [made for made in every(home) if len(name) >= 8 and made.id.startswith(name)]
-    if not fits and len(name) >= 8:
-        for stone in sorted((home / "datasets").glob(f"{name}*{TOMBSTONE}")):
-            buried = json.loads(stone.read_bytes())
-            raise DatasetError(
-                f"dataset {buried['dataset']} is gone since {buried['gone'][:10]}: "
-                f"{buried['reason']}; what was trained on it cannot be trained again"
-            )
+    buried = graves.find(home / "datasets", name) if not fits and len(name) >= 8 else None
+    if buried is not None:
+        raise DatasetError(
+            f"dataset {buried['dataset']} is gone since {buried['gone'][:10]}: "
+            f"{buried['reason']}; what was trained on it cannot be trained again"
+        )
     if len(fits) != 1:
         raise DatasetError(f"there is no dataset {name}: foodcritic data export makes one")
     if digest(fits[0].folder) != fits[0].id:
@@ -211,41 +207,6 @@ def every(home: Path) -> list[Snapshot]:
     """All snapshots, by id; not checked."""
     folders = sorted((home / "datasets").glob("?" * 64))
     return [Snapshot(id=folder.name, folder=folder) for folder in folders]
-
-
-def bury(home: Path, made: Snapshot, reason: str, when: datetime) -> None:
-    """Delete a snapshot, and leave word of it: its id, its counts, and why it is gone."""
-    card = made.folder / "card.json"
-    counts = json.loads(card.read_bytes()).get("counts") if card.exists() else None
-    stone = {
-        "dataset": made.id,
-        "gone": when.isoformat(timespec="seconds"),
-        "reason": reason,
-        "reproducible": False,
-        "counts": counts,
-    }
-    text = json.dumps(stone, ensure_ascii=False, indent=1) + "\n"
-    pictures.put(home / "datasets" / f"{made.id}{TOMBSTONE}", text.encode())
-    grave = home / "datasets" / f"{BURIED}{made.id}"
-    _remove(grave)
-    made.folder.rename(grave)  # at once: half a snapshot must not pass for one
-    shutil.rmtree(grave)
-
-
-def untrain(home: Path, names: Collection[str]) -> None:
-    """Forget that these photos (or keys of questions) were ever trained on.
-
-    What looked like them was on the same side and is remembered by itself.
-    """
-    before = _trained(home)
-    if before & set(names):
-        _put_trained(home, before - set(names))
-
-
-def text_key(question: str) -> str:
-    """What stands for the photo of an example without one: its first question."""
-    words = " ".join(question.split())
-    return f"text {hashlib.sha256(words.encode()).hexdigest()}"
 
 
 def pairs(made: Snapshot) -> list[dict[str, Any]]:
@@ -339,10 +300,6 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _key(made: Example) -> str:
-    return text_key(made.asked[0])
-
-
 def _refuse_withdrawn(home: Path, made: Draft, written: Snapshot) -> None:
     gone = withdrawn.among(home, (example.id for example in made.merged.examples))
     if not gone:
@@ -353,18 +310,3 @@ def _refuse_withdrawn(home: Path, made: Draft, written: Snapshot) -> None:
                 path.unlink(missing_ok=True)
     shutil.rmtree(written.folder, ignore_errors=True)
     raise DatasetError("somebody took back what they taught meanwhile: make the dataset again")
-
-
-def _trained(home: Path) -> frozenset[str]:
-    path = home / "datasets" / "trained.txt"
-    return frozenset(path.read_text("utf-8").splitlines()) if path.exists() else frozenset()
-
-
-def _remember(home: Path, trained: frozenset[str]) -> None:
-    _put_trained(home, trained | _trained(home))
-
-
-def _put_trained(home: Path, names: Collection[str]) -> None:
-    path = home / "datasets" / "trained.txt"
-    pictures.put(path, "".join(f"{name}\n" for name in sorted(names)).encode())
-    path.chmod(0o600)

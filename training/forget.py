@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from training import dataset, pictures, withdrawn
+from training import dataset, graves, pictures, trained, withdrawn
 
 REASON: Final = "somebody whose photo or words it held took them back"
 
@@ -62,16 +62,15 @@ def forget(
             if number in whole or number.startswith(starts):
                 found = True
                 if row.get("image") is None and "conversations" in row:
-                    forgotten.add(dataset.text_key(row["conversations"][0]["value"]))
+                    forgotten.add(trained.key(row["conversations"][0]["value"]))
         shown = any((folder / dataset.IMAGES / f"{name}.jpg").exists() for name in clean)
         return found or shown
 
-    for left in (home / "datasets").glob(f"{dataset.BURIED}*"):
-        shutil.rmtree(left)  # by one that was killed
+    graves.fill(home / "datasets")
     gone = [made for made in dataset.every(home) if holds(made.folder)]
     withdrawn.reports(home, {made.id for made in gone})
     for made in gone:
-        dataset.bury(home, made, REASON, datetime.now(UTC))
+        graves.bury(made.folder, REASON, datetime.now(UTC))
     for data in sorted((home / "runs").glob("*/data")):
         if holds(data):
             shutil.rmtree(data)
@@ -81,7 +80,7 @@ def forget(
     for name in photos:
         for path in pictures.files(store, name):
             path.unlink(missing_ok=True)
-    dataset.untrain(home, forgotten)
+    trained.forget(home, forgotten)
     return len(gone)
 
 
