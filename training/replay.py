@@ -97,7 +97,10 @@ async def _own(
     for number, (image, dish) in enumerate(spread):
         lang = LANGS[number % 2]
         hint = Hint(candidates=(_candidate(dish),))
-        found.append(await _critique(engine, out, image, lang, hint))
+        # Where it sees no dish it would say so, under a name that says otherwise: it writes unseen.
+        seen = await critic.look(engine, Request(photos=(out / image,)))
+        unseen = seen.no_dish
+        found.append(await _critique(engine, out, image, lang, hint, unseen=unseen))
         done(1)
     return found
 
@@ -166,8 +169,11 @@ async def _nothings(engine: Engine, out: Path) -> list[Record]:
     return found
 
 
-async def _critique(engine: Engine, out: Path, image: str, lang: Lang, hint: Hint) -> Record:
-    request = Request(lang=lang, photos=(out / image,))
+async def _critique(
+    engine: Engine, out: Path, image: str, lang: Lang, hint: Hint, *, unseen: bool = False
+) -> Record:
+    """What the engine says of a photo under a hint; `unseen`: from the hint alone."""
+    request = Request(lang=lang, photos=() if unseen else (out / image,))
     question = critic.prompt(request, hint)
     messages = [Message(role="user", text=question, images=request.photos)]
     begun = critic.opening(request, hint) if engine.continues else ""

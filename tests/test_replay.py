@@ -1,0 +1,110 @@
+"""What is learnt along with corrections, so that nothing is forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from foodcritic import people, photos, queue
+from foodcritic.db import Database
+from tests.conftest import new_job
+from tests.datakit import kept, photo, said, source
+from tests.engines import Scripted
+from training import dataset, naming, replay
+from training.dataset import Snapshot
+
+
+def snapshot(home: Path, count: int = 4) -> Snapshot:
+    made = [
+        said(n, kept(home, photo(n)), answer="Ramen", dish="Ramen", kind="naming", lang="en")
+        for n in range(count)
+    ]
+    return dataset.write(home, dataset.arrange(home, [source(*made, name="corrections")]))
+
+
+async def built(db: Database, engine: Scripted, out: Path) -> list[dict[str, Any]]:
+    made = snapshot(db.settings.home)
+    count = await replay.build(db, engine, made, out, lambda _: None)
+    records: list[dict[str, Any]] = json.loads((out / "train.json").read_bytes())
+    replayed = [record for record in records if record["source"] == replay.SOURCE]
+    assert count == len(replayed)
+    for record in records:
+        with Image.open(out / record["image"]) as image:
+            image.load()
+    return replayed
+
+
+async def asked(db: Database, number: int) -> None:
+    """Somebody who agreed sent a photo, and nobody corrected the answer."""
+    await people.set_user(db, "telegram", 1, consent=True)
+    shown = photos.store(db.settings.media, photo(number))
+    await queue.enqueue(db, new_job(f"job {number}", photos=(shown,)))
+    job = await queue.claim(db, "worker")
+    assert job is not None
+    await queue.finish(db, job, answer="**Pho** · 5/10")
+
+
+async def test_photos_that_are_learnt_are_critiqued_under_their_right_name(
+    db: Database, tmp_path: Path
+) -> None:
+    engine = Scripted(continues=True, pieces=(" 7/10", "\n\nGood."))
+    records = await built(db, engine, tmp_path / "out")
+    assert {record["kind"] for record in records} == {"critique"}
+    assert {record["lang"] for record in records} == {"zh", "en"}
+    for record in records:
+        assert "日式拉面" in record["conversations"][0]["value"], "the hint"
+        assert record["conversations"][1]["value"].endswith(" 7/10\n\nGood.")
+
+
+async def test_a_photo_in_which_the_model_sees_nothing_is_judged_by_its_name_alone(
+    db: Database, tmp_path: Path
+) -> None:
+    """Else it would learn to name a dish and then to deny it."""
+    engine = Scripted(names=(("no dish", 0.9),), continues=True)
+    records = await built(db, engine, tmp_path / "out")
+    critiques = [call[0] for call in engine.asked]
+    learnt = [m for m in critiques if "日式拉面" in m.text]
+    assert learnt
+    assert not any(message.images for message in learnt)
+    nothings = [r for r in records if r["kind"] == "naming"]
+    assert {r["conversations"][1]["value"] for r in nothings} == {"no dish", "没有菜"}
+
+
+async def test_recent_photos_are_learnt_where_the_model_was_sure(
+    db: Database, tmp_path: Path
+) -> None:
+    await asked(db, 50)
+    sure = await built(db, Scripted(names=(("Pho", 0.9),)), tmp_path / "sure")
+    assert [r["conversations"][1]["value"] for r in sure if r["kind"] == "naming"] == [
+        "越南河粉",
+        "Pho",
+    ]
+    unsure = await built(db, Scripted(names=(("Pho", 0.1),)), tmp_path / "unsure")
+    assert not [r for r in unsure if r["kind"] == "naming"]
+
+
+async def test_what_looks_like_a_photo_we_hold_or_measure_on_is_left_out(
+    db: Database, tmp_path: Path
+) -> None:
+    """The model's old name of a corrected photo is the very thing that was wrong."""
+    await asked(db, 1)
+    manifest = tmp_path / "manifest.csv"
+    (tmp_path / "frozen.jpg").write_bytes(photo(60))
+    manifest.write_text("file,label_en,label_zh\nfrozen.jpg,Pho,越南河粉\n", encoding="utf-8")
+    from engine import datasets
+
+    rows = datasets.labelled(manifest)
+    naming.freeze(db.settings.home, rows, replace=False, done=lambda _: None)
+    await asked(db, 60)
+    records = await built(db, Scripted(names=(("Pho", 0.9),)), tmp_path / "out")
+    assert not [r for r in records if r["kind"] == "naming"]
+
+
+async def test_without_consent_no_photo_is_replayed(db: Database, tmp_path: Path) -> None:
+    await asked(db, 50)
+    await people.set_user(db, "telegram", 1, consent=False)
+    records = await built(db, Scripted(names=(("Pho", 0.9),)), tmp_path / "out")
+    assert not [r for r in records if r["kind"] == "naming"]
