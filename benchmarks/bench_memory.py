@@ -31,7 +31,7 @@ from engine import Generation, Message, critic, datasets, nano, openvino
 from engine.critic import Request
 from engine.datasets import Labelled
 from engine.openvino import OpenVINO
-from foodcritic import corrections, dishes, memory, people, photos, prompts, queue, settings
+from foodcritic import corrections, dishes, logs, memory, people, photos, prompts, queue, settings
 from foodcritic import db as database
 from foodcritic.columns import ReviewStatus
 from foodcritic.critique import parse
@@ -63,8 +63,9 @@ def main() -> int:
 async def measure(home: Path, model: Path, rows: list[Labelled], bodies: bool) -> dict[str, float]:
     """All figures, as shares of 1 unless their names say otherwise."""
     config = settings.load(
-        home=home, **dict.fromkeys(("queue_per_user", "user_jobs_per_minute"), 1000)
+        home=home, log_level="WARNING", queue_per_user=1000, user_jobs_per_minute=1000
     )
+    logs.configure(config)
     engine = openvino.load(model, home / "models")
     async with database.connected(config) as db:
         wrong, others = choose(engine, rows)
@@ -168,7 +169,10 @@ async def contradictions(
         body = answer.text.partition("\n")[2]
         sourced += prompts.source("en", name) in body
         clean += all(dish.key == key(row.label_en) for dish in dishes.mentioned(body))
-    return {"bodies_name_source": sourced / len(copies), "bodies_agree": clean / len(copies)}
+    return {
+        "bodies_name_source": sourced / len(copies),
+        "bodies_without_other_dishes": clean / len(copies),
+    }
 
 
 def key(name: str) -> str | None:
