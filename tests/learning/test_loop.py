@@ -94,7 +94,7 @@ async def teaches(person: Person, dish: int, number: int) -> str:
     person.sends_photo(drawn.view(dish, number))
     answer = await person.sees_button("Try again", 120)
     await person.taps("✏️", answer)
-    asked = await person.sees("what is it really?", 60)
+    asked = await person.sees("is it really?", 60)
     person.says(drawn.NAMES[dish], reply_to=asked.id)
     await person.sees(f"Noted: {drawn.NAMES[dish]}", 60)
     return answer.text
