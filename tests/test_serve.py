@@ -109,3 +109,18 @@ async def test_the_database_is_migrated_by_command(tmp_path: Path) -> None:
     assert migrating.returncode == 0
     assert "up to date" in out.decode()
     assert (tmp_path / "foodcritic.db").exists()
+
+
+async def test_a_gpu_worker_that_cannot_start_does_not_take_the_page_down(tmp_path: Path) -> None:
+    """It is a child, started again and again, until somebody mends the settings."""
+    async with process(tmp_path, "up", FOODCRITIC_ENGINE="lmdeploy") as up, asyncio.timeout(100):
+        assert up.stdout is not None
+        said = ""
+        while not ("http://127.0.0.1:" in said and said.count("child.died") >= 1):
+            said += (await up.stdout.readline()).decode()
+        assert "FOODCRITIC_ENGINE=lmdeploy needs LMDeploy: make gpu" in said
+        assert up.returncode is None
+        up.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            await up.stdout.read()
+            assert await up.wait() == 0
