@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def command(toy: Toy, work: Path, *arguments: str) -> list[str]:
-    values = ("data.iterations=12", "save.every=4", "data.workers=0", "optimizer.lr=3e-3")
-    values += ("model.lora.r=8", "model.lora.alpha=16")
+    values = ["data.iterations=12", "save.every=4", "data.workers=0", "optimizer.lr=3e-3"]
+    values += ["model.lora.r=8", "model.lora.alpha=16"]
     return [
         *(sys.executable, "-m", "training.xtuner.train", "critic-lora"),
         *("--model", str(toy.model), "--data", str(toy.data), "--images", str(toy.images)),
