@@ -134,7 +134,7 @@ def _genai(folder: Path, pictures: list[bytes]) -> dict[str, Any]:
 
 def _pictures(folder: Path | None, count: int) -> list[bytes]:
     if folder is not None:
-        files = sorted(p for p in folder.iterdir() if p.is_file())
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in photos.FORMATS.values())
         return [photos.read(files[i % len(files)]) for i in range(count + 1)]
     random, made = np.random.default_rng(0), []
     for _ in range(count + 1):

@@ -60,12 +60,16 @@ async def poll(db: Database, bot: Bot, source: str, calm: asyncio.Event | None =
         SettingsError: Telegram refuses the token.
     """
     offset, pause = await inbox.offset(db, source), PAUSE
-    asked = {"timeout": POLL, "limit": PAGE, "allowed_updates": ALLOWED}
+    asked = {"limit": PAGE, "allowed_updates": ALLOWED}
     calm, full = calm or asyncio.Event(), 0
     while True:
         try:
             # As they came: made into PTB's objects and back, they would cost four times as much.
-            updates: Any = await bot._post("getUpdates", {**asked, "offset": offset})
+            # Behind a full page it does not wait, for nobody is handled until it is back.
+            wait = 0 if full else POLL
+            updates: Any = await bot._post(
+                "getUpdates", {**asked, "offset": offset, "timeout": wait}
+            )
         except (InvalidToken, Forbidden) as error:
             raise SettingsError(
                 "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"

@@ -74,11 +74,13 @@ async def check(db: Database, new: NewJob) -> Refusal | None:
     async with db.read() as session:
         if await session.scalar(sa.select(J.id).where(J.key == new.key)) is not None:
             return None
-        chef = new.channel == "telegram" and new.user_id in settings.admins
-        if not chef and await maintenance.is_on(db):
-            return Refusal(scope="maintenance", limit=0, until=None)
-        if not chef and await bans.banned(db, settings, new.channel, new.user_id):
-            return Refusal(scope="user_day", limit=0, until=None)
+    # One connection at a time: where all hold one and wait for another, all wait for ever.
+    chef = new.channel == "telegram" and new.user_id in settings.admins
+    if not chef and await maintenance.is_on(db):
+        return Refusal(scope="maintenance", limit=0, until=None)
+    if not chef and await bans.banned(db, settings, new.channel, new.user_id):
+        return Refusal(scope="user_day", limit=0, until=None)
+    async with db.read() as session:
         quota = await session.scalar(
             sa.select(tables.User.quota).where(
                 tables.User.channel == new.channel, tables.User.id == new.user_id

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import inbox
 from tests.botapi.faults import Fault, Kind
 from tests.botbench import Model, opened, picture, restaurant
 
@@ -115,3 +116,15 @@ async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: P
         await place.settled(20)
         assert place.tg.world.meter.over == []
         assert len(ann.visible()) == 4
+
+
+async def test_a_full_page_of_people_at_once_is_taken_up_at_once(tmp_path: Path) -> None:
+    """Handlers neither wait out a long poll behind a full page, nor each other's connections."""
+    async with restaurant(tmp_path) as place:
+        place.tg.world.meter.enforce = False
+        for number in range(inbox.PAGE):
+            place.tg.person(f"P{number}").sends_photo(picture(number % 10))
+        deadline = asyncio.get_running_loop().time() + inbox.POLL - 5
+        while len(await place.jobs()) < inbox.PAGE:
+            assert asyncio.get_running_loop().time() < deadline, "handlers wait for something"
+            await asyncio.sleep(0.2)
