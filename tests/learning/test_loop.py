@@ -163,7 +163,13 @@ async def test_people_teach_nano_twenty_dishes_and_a_poisoned_batch_changes_noth
 ) -> None:
     async with telegram(scale=FAST) as tg:
         settings = configured(
-            tmp_path / "home", tg, admins=(BOSS,), language="en", max_new_tokens=64, concurrency=2
+            tmp_path / "home",
+            tg,
+            admins=(BOSS,),
+            language="en",
+            max_new_tokens=64,
+            concurrency=2,
+            queue_per_user=100,
         )
         await migrated(settings)
         db = await database.connect(settings)
