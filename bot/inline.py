@@ -77,8 +77,11 @@ async def recent(desk: Desk, user_id: int) -> list[tuple[Job, str | None]]:
             .order_by(J.created.desc())
             .limit(RECENT)
         )
-        jobs = [await queue.get(desk.db, job_id) for job_id in ids]
-        keys = {f"{CHANNEL}:card:{job.id}": job.id for job in jobs}
+        wanted = ids.all()
+    # One connection at a time: where all hold one and wait for another, all wait for ever.
+    jobs = [await queue.get(desk.db, job_id) for job_id in wanted]
+    keys = {f"{CHANNEL}:card:{job.id}": job.id for job in jobs}
+    async with desk.db.read() as session:
         sent = await session.execute(sa.select(J.key, J.delivery).where(J.key.in_(keys)))
         cards = {keys[row.key]: row.delivery.get("file_id") for row in sent}
     return [(job, cards.get(job.id)) for job in jobs if memes.has_card(job)]
