@@ -36,7 +36,8 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 	$(PY) -m foodcritic demo
 
 test: dev ## every test that needs no GPU and no training environment
-	$(PY) -m pytest -q -n 2 --dist worksteal tests --ignore tests/test_web_browser.py --ignore tests/learning
+	# Four at a time on any machine: half of the time a test waits for a clock or another process.
+	$(PY) -m pytest -q -n 4 --dist worksteal tests --ignore tests/test_web_browser.py --ignore tests/learning
 	# Alone: a browser and the page it looks at need a core each.
 	$(PY) -m pytest -q tests/test_web_browser.py
 
