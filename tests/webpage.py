@@ -107,6 +107,9 @@ async def tab(
     async with page.expect_request("**/queue/join*"):  # its first event: clicks are heard now
         await page.goto(url)
     await page.wait_for_selector("#fc-box textarea")
+    # Gradio closes the stream of the page's first event when that has ended; an event that begins
+    # at that very moment is lost with it, and no visitor is as quick as a test.
+    await page.wait_for_timeout(700)
     yield page
     await context.close()
 
