@@ -38,8 +38,8 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 test: dev ## every test that needs no GPU and no training environment
 	# Four at a time on any machine: half of the time a test waits for a clock or another process.
 	$(PY) -m pytest -q -n 4 --dist worksteal tests --ignore tests/test_web_browser.py --ignore tests/learning
-	# Alone: a browser and the page it looks at need a core each. What failed is tried once more: see tests/webpage.py's tab.
-	$(PY) -m pytest -q tests/test_web_browser.py || $(PY) -m pytest -q --lf tests/test_web_browser.py
+	# Alone: a browser and the page it looks at need a core each.
+	$(PY) -m pytest -q tests/test_web_browser.py
 
 XT := training/xtuner
 $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)
