@@ -109,7 +109,7 @@ async def tab(
     await page.wait_for_selector("#fc-box textarea")
     # Gradio closes the stream of the page's first event when that has ended; an event that begins
     # at that very moment is lost with it, and no visitor is as quick as a test.
-    await page.wait_for_timeout(700)
+    await page.wait_for_timeout(1500)
     yield page
     await context.close()
 
