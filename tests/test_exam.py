@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +96,59 @@ async def test_a_real_engine_sits_the_exam(
     monkeypatch.setattr(checks, "LONGEST", 6)  # a random model never ends
     engine = openvino.load(checkpoints.write(tmp_path / "model"), tmp_path / "models")
     found = await evaluate.measure(engine, exam)
+    times = await checks.time(engine, exam.samples)
     await engine.close()
     assert len(found.corrections) == 3
-    assert found.first_token > 0
-    assert found.each_token > 0
+    assert times.first_token > 0
+    assert times.each_token > 0
     again = Result(**found.to_json())
     assert evaluate.compare(again, found).corrections[0].live == again.corrections["images/0.jpg"]
 
 
 def test_both_models_are_compared_on_the_same_things() -> None:
-    one = Result(model="a", corrections={"x": 0.0}, first_token=0.1, each_token=0.01)
-    other = Result(model="b", corrections={"x": 1.0}, first_token=0.2, each_token=0.01)
-    assert evaluate.compare(one, other) == Measured(
-        corrections=(Pair(name="x", live=0.0, candidate=1.0),),
-        latency=gate.Latency(first_token=(0.1, 0.2), each_token=(0.01, 0.01)),
+    one = Result(model="a", corrections={"x": 0.0})
+    other = Result(model="b", corrections={"x": 1.0})
+    taken = gate.Latency(first_token=(0.1, 0.2), each_token=(0.01, 0.01))
+    assert evaluate.compare(one, other, taken) == Measured(
+        corrections=(Pair(name="x", live=0.0, candidate=1.0),), latency=taken
     )
+
+
+@pytest.mark.parametrize(
+    ("busy", "rounds", "taken", "ok"),
+    [
+        ((), 1, (0.01, 0.01), True),
+        ((1,), 2, (0.01, 0.01), True),
+        ((1, 2, 3), 3, (0.01, 0.01), True),
+        ((1, 3, 5, 7, 9), 5, (0.01, 0.03), False),
+    ],
+    ids=["quiet", "a busy moment", "a busy minute", "always slower"],
+)
+async def test_a_busy_machine_rejects_nobody_and_a_slow_model_stays_slow(
+    exam: Exam,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: tuple[int, ...],
+    rounds: int,
+    taken: tuple[float, float],
+    ok: bool,
+) -> None:
+    """`busy`: the timings that take three times as long; even ones are the live model's."""
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def model(name: str) -> AsyncIterator[Scripted]:
+        opened.append(name)
+        yield Scripted()
+
+    async def timed(engine: object, samples: object) -> checks.Times:
+        slow = 3 if len(opened) - 1 in busy else 1
+        return checks.Times(first_token=0.01 * slow, each_token=0.001)
+
+    monkeypatch.setattr(checks, "time", timed)
+    found = await evaluate.latency(lambda: model("live"), lambda: model("candidate"), exam.samples)
+    assert opened == ["live", "candidate"] * rounds
+    assert found.first_token == pytest.approx(taken)
+    assert found.ok is ok
 
 
 async def test_a_report_shows_both_answers_and_escapes_what_models_say(

@@ -6,7 +6,7 @@
 | naming      | not worse: the difference is above -0.05                      | the frozen set     |
 | foodieqa    | not worse: the difference is above -0.05                      | its val split      |
 | checks      | not worse: the difference is above -0.10 (there are 32)       | refusals, format   |
-| latency     | first token and each token at most 1.5 times the live model's | the checks         |
+| latency     | first token and each token at most 1.5 times the live model's | the samples        |
 
 "Above" means the lower end of a one-sided 95 % interval by paired bootstrap (Efron and Tibshirani,
 "An Introduction to the Bootstrap", 1993): both models answered the same things, and what is drawn
@@ -51,10 +51,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """How long both took, medians in seconds: (live, candidate)."""
+    """How long both took, in seconds: (live, candidate)."""
 
     first_token: tuple[float, float]
     each_token: tuple[float, float]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the candidate is fast enough."""
+        return all(
+            candidate <= SLOWER * live for live, candidate in (self.first_token, self.each_token)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,15 +162,15 @@ def _not_worse(part: Part, pairs: tuple[Pair, ...]) -> Reason:
 
 
 def _not_slower(taken: Latency) -> Reason:
-    said, ok = [], True
-    for name, (live, candidate) in (
-        ("first token", taken.first_token),
-        ("each token", taken.each_token),
-    ):
-        ok = ok and candidate <= SLOWER * live
-        said.append(f"{name} {live * 1000:.1f} → {candidate * 1000:.1f} ms")
-    text = f"{'fast enough' if ok else 'too slow'}: {', '.join(said)}"
-    return Reason(part="latency", ok=ok, text=text)
+    said = ", ".join(
+        f"{name} {live * 1000:.1f} → {candidate * 1000:.1f} ms"
+        for name, (live, candidate) in (
+            ("first token", taken.first_token),
+            ("each token", taken.each_token),
+        )
+    )
+    text = f"{'fast enough' if taken.ok else 'too slow'}: {said}"
+    return Reason(part="latency", ok=taken.ok, text=text)
 
 
 def _means(pairs: Sequence[Pair]) -> dict[str, float]:

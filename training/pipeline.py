@@ -291,7 +291,12 @@ async def _gate(made: _Work, snapshot: Snapshot, live: Version | None, version: 
             file.write_text(json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8")
         results.append(Result(**json.loads(file.read_bytes())))
         made.say(f"{title} has sat the exam")
-    measured = evaluate.compare(*results)
+    latency = await evaluate.latency(
+        lambda: _opened(loader(made.settings, live)),
+        lambda: _opened(loader(made.settings, version)),
+        exam.samples,
+    )
+    measured = evaluate.compare(results[0], results[1], latency)
     verdict = gate.judge(measured)
     curve = await runs.curve(made.db, made.run.id)
     await asyncio.to_thread(
