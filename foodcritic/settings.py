@@ -6,6 +6,7 @@ listed with a comment in ``.env.example``. Secrets are ``SecretStr``: they never
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
     #: approved corrections that start a nightly run
     train_after: int = Field(default=50, ge=1)
     #: local time of the nightly run, HH:MM
-    train_at: str = Field(default="03:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    train_at: str = "03:30"
     #: while training: stop serving on that GPU, or serve beside it
     train_serving: Literal["pause", "share"] = "pause"
     #: general LLaVA JSON that is learnt along, against forgetting, and its share of the records
@@ -130,12 +131,44 @@ class Settings(BaseSettings):
     @field_validator("admins", "allowed", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> Any:
-        return [int(part) for part in _split(value)] if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        for part in _split(value):
+            if not re.fullmatch(r"-?\d{1,19}", part):
+                raise ValueError(f"{part!r} is no Telegram id: give numbers, separated by commas")
+        return [int(part) for part in _split(value)]
 
     @field_validator("trusted_models", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         return _split(value) if isinstance(value, str) else value
+
+    @field_validator("train_at")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("give a local time from 00:00 to 23:59")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("engine_url", "telegram_api", "webhook_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value):
+            raise ValueError("give an address that begins with https:// or http://")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _header(cls, value: SecretStr | None) -> SecretStr | None:
+        # What Telegram takes: https://core.telegram.org/bots/api#setwebhook
+        if value is not None and not re.fullmatch(r"[\w-]{1,256}", value.get_secret_value(), re.A):
+            raise ValueError("use 1 to 256 of A-Z, a-z, 0-9, _ and -")
+        return value
 
     @field_validator("home")
     @classmethod
@@ -184,7 +217,7 @@ def load(**values: Any) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        lines = [f"{_variable(e['loc'])}: {e['msg'].lower()}" for e in error.errors()]
+        lines = [f"{_variable(e['loc'])}: {_said(e['msg'])}" for e in error.errors()]
         raise SettingsError("; ".join(lines) + " (see .env.example)") from None
     except ValueError as error:
         raise SettingsError(f"{error} (see .env.example)") from None
@@ -199,6 +232,12 @@ def variable(field: str) -> str:
 def _variable(location: tuple[int | str, ...]) -> str:
     name = str(location[0]) if location else "settings"
     return variable(name) if name in Settings.model_fields else name
+
+
+def _said(message: str) -> str:
+    """Pydantic's sentence as the rest of ours; what a validator of ours said, as it stands."""
+    ours = message.removeprefix("Value error, ")
+    return ours if ours != message else message[:1].lower() + message[1:]
 
 
 def _split(text: str) -> list[str]:

@@ -45,6 +45,10 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         ("FOODCRITIC_DATABASE_URL", "mysql://u:hush@h/d"),
         ("FOODCRITIC_TRAIN_AT", "25:00"),
         ("FOODCRITIC_ENGINE", "magic"),
+        ("FOODCRITIC_ENGINE_URL", "localhost:8000"),
+        ("FOODCRITIC_TELEGRAM_API", "api.telegram.org"),
+        ("FOODCRITIC_WEBHOOK_URL", "bot.example.org/hook"),
+        ("FOODCRITIC_WEBHOOK_SECRET", "hush hush"),
     ],
 )
 def test_a_wrong_setting_is_named_with_a_remedy_and_its_secret_is_not(
@@ -54,6 +58,29 @@ def test_a_wrong_setting_is_named_with_a_remedy_and_its_secret_is_not(
     with pytest.raises(SettingsError, match=rf"{variable}: .*\.env\.example") as refused:
         settings.load(_env_file=None)
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("FOODCRITIC_ADMINS", "1, @ann", "'@ann' is no Telegram id"),
+        ("FOODCRITIC_DATABASE_URL", "mysql://h/d", "use postgresql://USER:PASSWORD@HOST/NAME"),
+        ("FOODCRITIC_TRAIN_AT", "25:00", "a local time from 00:00 to 23:59"),
+        ("FOODCRITIC_LOG_LEVEL", "loud", "input should be 'DEBUG', 'INFO'"),
+    ],
+)
+def test_a_remedy_can_be_typed_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=re.escape(f"{variable}: ")) as refused:
+        settings.load(_env_file=None)
+    assert remedy in str(refused.value)
+
+
+def test_a_log_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOODCRITIC_LOG_LEVEL", "warning")
+    assert settings.load(_env_file=None).log_level == "WARNING"
 
 
 def test_database_addresses_get_their_driver(tmp_path: Path) -> None:
