@@ -2,7 +2,7 @@
 
 ```
  photo ─▶ upright JPEG, shrunk to what the tiles need, kept by hash ─▶ data URL ─┐
- messages ───────────────────────────────────────────────────────────────────────┴▶ server ─▶ SSE
+ messages ───────────────────────────────────────────────────────────────────────┴▶ server ─▶ `wire`
 ```
 
 Seen with `lmdeploy serve api_server`, alone or behind `lmdeploy serve proxy`; vLLM and others speak
@@ -13,9 +13,9 @@ likelihoods, and nothing is continued, since servers disagree on how to ask for 
 import asyncio
 import base64
 import io
-import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import httpx2
@@ -24,15 +24,13 @@ import openai
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import Generation, Message, Picture, PromptTooLong, prepare, tiling
+from engine import Generation, Message, Picture, PromptTooLong, prepare, tiling, wire
 from engine.budget import Budget
 from engine.folder import PHOTOS
 from foodcritic import photos, prompts
 from foodcritic.errors import EngineError, ModelError, SettingsError
 from foodcritic.settings import Settings
 
-#: Seconds without a byte from the server, after which an answer is given up.
-SILENCE: Final = 60.0
 #: Seconds to reach the server.
 CONNECT: Final = 10.0
 #: Answers at once, unless set otherwise: the server queues by itself.
@@ -46,6 +44,8 @@ UNSURE: Final = 0.35
 #: Encoded photos kept, in bytes.
 REMEMBERED: Final = 64 * 2**20
 QUALITY: Final = 90
+#: What asking may end in; bodies that are no JSON or no text come as ValueErrors.
+_REFUSALS: Final = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
 
 
 class OpenAI:
@@ -106,17 +106,15 @@ class OpenAI:
                     model=self._model, messages=shown, stream=True, **_how(generation)
                 )
                 try:
-                    async for chunk in chunks:
-                        for choice in chunk.choices:
-                            if piece := choice.delta.content:
-                                reading.first(loop.time() - started)
-                                yield piece
+                    pieces = wire.pieces(aiter(chunks), generation.max_new_tokens)
+                    async with aclosing(pieces):
+                        async for piece in pieces:
+                            reading.first(loop.time() - started)
+                            yield piece
                 finally:
                     await chunks.close()
-            except openai.OpenAIError as error:
+            except _REFUSALS as error:
                 raise self._understood(error) from error
-            except httpx2.HTTPError as error:  # in the middle of a stream
-                raise EngineError(f"the server broke off: {error!r}") from error
 
     async def candidates(
         self, messages: Sequence[Message], count: int = 3
@@ -132,9 +130,9 @@ class OpenAI:
                 if isinstance(understood := self._understood(error), PromptTooLong):
                     raise understood from error
                 return ()  # a server without likelihoods
-            except openai.OpenAIError as error:
+            except _REFUSALS as error:
                 raise self._understood(error) from error
-        return _named(answer)
+        return wire.named(wire.whole(answer))
 
     def count(self, text: str) -> int | None:
         return None
@@ -189,13 +187,16 @@ class OpenAI:
             self._bytes -= len(self._kept.popitem(last=False)[1][0])
         return url, tiles, True
 
-    def _understood(self, error: openai.OpenAIError) -> EngineError:
+    def _understood(self, error: Exception) -> EngineError:
         """The server's refusal in our terms."""
         said = " ".join(str(getattr(error, "message", error)).split())[:300]
         if isinstance(error, openai.APITimeoutError):
-            return EngineError(f"{self.model}: the server was silent for {SILENCE:.0f} s")
+            return EngineError(f"{self.model}: the server was silent for {wire.SILENCE:.0f} s")
+        if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL):  # in the middle of an answer
+            return EngineError(f"{self.model}: the server broke off: {said or repr(error)}")
         if isinstance(error, openai.APIConnectionError):
-            return EngineError(f"{self.model}: the server cannot be reached: {said}")
+            cause = f"{said} {error.__cause__ or ''}".strip()
+            return EngineError(f"{self.model}: the server cannot be reached: {cause}")
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             return EngineError(f"the server refuses FOODCRITIC_ENGINE_KEY: {said}")
         if isinstance(error, openai.BadRequestError) and _is_length(said):
@@ -218,14 +219,22 @@ async def connect(settings: Settings) -> OpenAI:
         base_url=base if base.endswith("/v1") else f"{base}/v1",
         api_key=key,
         max_retries=2,
-        timeout=httpx2.Timeout(SILENCE, connect=CONNECT),
+        timeout=httpx2.Timeout(wire.SILENCE, connect=CONNECT),
+        # Photos go where the operator said and nowhere else.
+        http_client=openai.DefaultAsyncHttpxClient(
+            transport=wire.Bounded(), follow_redirects=False
+        ),
     )
     try:
-        served = (await client.models.list()).data
-    except openai.OpenAIError as error:
+        served = [one for one in (await client.models.list()).data if isinstance(one.id, str)]
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         await client.close()
-        raise ModelError(f"no OpenAI-compatible server answers at {base}: {error}") from error
-    names = [one.id for one in served]
+        raise ModelError(f"{base} refuses FOODCRITIC_ENGINE_KEY: {error}") from error
+    except (*_REFUSALS, AttributeError, TypeError) as error:
+        await client.close()
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"no OpenAI-compatible server answers at {base}: {said}") from error
+    names = list(dict.fromkeys(one.id for one in served))
     if not served or (settings.model and settings.model not in names):
         await client.close()
         wanted = settings.model or "any model"
@@ -235,7 +244,7 @@ async def connect(settings: Settings) -> OpenAI:
     return OpenAI(
         client,
         chosen.id,
-        context=int(told) if told else CONTEXT,
+        context=told if isinstance(told, int) and told > 0 else CONTEXT,
         lmdeploy=chosen.owned_by == "lmdeploy",
         max_tiles=settings.max_tiles,
         concurrency=settings.concurrency or CONCURRENCY,
@@ -251,19 +260,6 @@ def _how(generation: Generation) -> dict[str, Any]:
     if generation.seed is not None:
         how["seed"] = generation.seed
     return how | {"extra_body": {"top_k": generation.top_k}}
-
-
-def _named(answer: Any) -> tuple[tuple[str, float], ...]:
-    """The answer with its probability, if the server told how likely its tokens were."""
-    choice = answer.choices[0]
-    tokens = choice.logprobs.content if choice.logprobs else None
-    said = (choice.message.content or "").strip()
-    # A greedy sampler that weighs one token only says 0.0 for each: that tells nothing.
-    if not said or not tokens or choice.finish_reason != "stop":
-        return ()
-    if all(token.logprob == 0 for token in tokens):
-        return ()
-    return ((said, math.exp(sum(min(token.logprob, 0.0) for token in tokens))),)
 
 
 def _digest(picture: Picture) -> str:
