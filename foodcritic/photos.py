@@ -9,10 +9,12 @@ Every refusal is a `PhotoError` whose `code` front ends translate: `too_large`, 
 formats on the list are ever opened: SVG, PDF and PostScript never reach an interpreter.
 """
 
+import contextlib
 import hashlib
 import io
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ from foodcritic.errors import PhotoError
 #: Telegram's own limit for what a bot can download.
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
+#: Photos of more pixels are decoded one at a time: a few bytes of WebP or PNG can ask for 16 bytes
+#: of memory a pixel, and eight such photos at once for more than a machine has.
+LARGE = 13_000_000
 #: Formats that are opened, by Pillow's name, with the suffix their files are kept under.
 FORMATS = {
     "JPEG": ".jpg",
@@ -45,6 +50,7 @@ pillow_heif.register_heif_opener()
 Image.init()
 #: What Image.open may try. MPO has no opener of its own (JPEG's finds it): asked for, KeyError.
 OPENERS = [name for name in FORMATS if name in Image.OPEN]
+_ONE_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +97,15 @@ def decode(
             width, height = opened.size
             if width * height > MAX_PIXELS or width < 1 or height < 1:
                 raise _too_many(f"{width} x {height} pixels")
-            try:
-                opened.draft("RGB", side(width, height) if callable(side) else (side, side))
-                opened.load()
-                return _rgb(ImageOps.exif_transpose(opened))
-            except Exception as error:  # as above, now in the decoders
-                raise _damaged() from error
+            with _ONE_LARGE if width * height > LARGE else contextlib.nullcontext():
+                try:
+                    opened.draft("RGB", side(width, height) if callable(side) else (side, side))
+                    opened.load()
+                    upright = ImageOps.exif_transpose(opened)
+                    opened.close()  # its pixels make room
+                    return _rgb(upright)
+                except Exception as error:  # as above, now in the decoders
+                    raise _damaged() from error
 
 
 def read(path: Path) -> bytes:
@@ -137,15 +146,15 @@ def store(media: Path, data: bytes) -> Photo:
     sha256 = hashlib.sha256(data).hexdigest()
     path = media / sha256[:2] / f"{sha256}{suffix}"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(dir=media) as part,
-            (Path(part) / "photo").open("wb") as file,
-        ):
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
+        for folder in (media, path.parent):  # nobody else on the machine may look
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=media) as part:
+            handle, name = tempfile.mkstemp(dir=part)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+            Path(name).replace(path)
     else:
         os.utime(path)  # it is wanted again: too young to be swept (foodcritic.retention)
     return Photo(sha256=sha256, width=width, height=height, path=path)
@@ -181,10 +190,13 @@ def _too_many(found: str) -> PhotoError:
 def _rgb(image: Image.Image) -> Image.Image:
     """Any mode Pillow decodes to, as a person would see it."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's convert() would clip at 255
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        grey = np.asarray(image)
+        if image.mode == "I":
+            grey = grey.clip(0, 65535)
+        return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        white = Image.new("RGBA", seen.size, "white")
-        return Image.alpha_composite(white, seen).convert("RGB")
+        seen = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", seen.size, "white")
+        white.paste(seen, mask=seen)
+        return white
     return image if image.mode == "RGB" else image.convert("RGB")

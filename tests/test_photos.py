@@ -2,7 +2,10 @@
 
 import io
 import random
+import stat
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -168,6 +171,30 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_large_photos_are_decoded_one_at_a_time(tmp_path: Path) -> None:
+    """46 bytes of WebP ask for 224 MB here: three such at once must not ask for thrice as much."""
+    bomb = tmp_path / "bomb.webp"
+    bomb.write_bytes(saved(Image.new("RGBA", (4000, 3500), RED), "WEBP", lossless=True, method=0))
+    program = """if True:
+        import resource, sys, threading
+        from pathlib import Path
+        from foodcritic import photos
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+        data, before = Path(sys.argv[1]).read_bytes(), peak()
+        together = [threading.Thread(target=photos.decode, args=(data,)) for _ in range(3)]
+        for thread in together:
+            thread.start()
+        for thread in together:
+            thread.join()
+        print(peak() - before)
+    """
+    ran = subprocess.run([sys.executable, "-c", program, bomb], capture_output=True, check=True)
+    assert int(ran.stdout) < 400
+
+
 def test_over_20_megabytes_is_refused(tmp_path: Path) -> None:
     """From memory and from disk."""
     data = saved(scene()) + b"\x00" * photos.MAX_BYTES
@@ -199,6 +226,12 @@ def test_a_photo_is_kept_once_by_its_content(tmp_path: Path) -> None:
     assert first.path.read_bytes() == data
     assert (first.width, first.height) == (32, 64)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [first.path]
+
+
+def test_a_kept_photo_is_closed_to_others(tmp_path: Path) -> None:
+    photo = photos.store(tmp_path / "media", ACCEPTED["jpeg"]())
+    for path in (photo.path, photo.path.parent, photo.path.parent.parent):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 def test_what_is_refused_is_not_kept(tmp_path: Path) -> None:
