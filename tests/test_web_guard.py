@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.types import Message, Receive, Scope, Send
 
 from foodcritic import db as database
 from foodcritic import photos, queue
@@ -132,6 +133,35 @@ async def test_a_browser_cannot_name_a_file_it_did_not_upload(db: Database) -> N
         assert secret.exists()
 
 
+async def test_no_file_is_fetched_for_a_browser(db: Database) -> None:
+    """Gradio would: a visitor could make this machine call any address, and keep what it says."""
+    called: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(await reader.read(100))
+        writer.close()
+
+    async with (
+        await asyncio.start_server(hear, "127.0.0.1", 0) as elsewhere,
+        serving(db) as url,
+        client(url) as http,
+    ):
+        await visit(http)
+        port = elsewhere.sockets[0].getsockname()[1]
+        for address in (f"http://127.0.0.1:{port}/a.png", "HTTPS://example.org/a.png"):
+            file = {"path": address, "meta": {"_type": "gradio.FileData"}}
+            event = {"data": [{"text": "", "files": [file]}], "fn_index": 1, "session_hash": "a"}
+            escaped = json.dumps(event).replace("://", "\\u003a//").replace('"path', '"\\u0070ath')
+            for body in (json.dumps(event), escaped, "{" * 100_000, "not JSON"):
+                join = await http.post(
+                    "/en/gradio_api/queue/join",
+                    content=body,
+                    headers={"Content-Type": "application/json"},
+                )
+                assert join.status_code == 400
+    assert called == []
+
+
 async def test_photos_are_shown_to_those_who_sent_them_alone(db: Database) -> None:
     async with serving(db) as url, client(url) as mine, client(url) as theirs:
         user = await visit(mine)
@@ -210,6 +240,46 @@ async def test_too_much_is_refused_before_it_is_read(db: Database) -> None:
             "/en/gradio_api/upload", files={"files": ("a.jpg", b"x" * (photos.MAX_BYTES + 1))}
         )
         assert upload.status_code in (400, 413)
+
+
+async def test_a_length_beside_chunks_is_not_believed(db: Database) -> None:
+    """Of the two, HTTP/1.1 servers follow the chunks, however many there are."""
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["path"])
+
+    async def post(*headers: tuple[bytes, bytes]) -> int:
+        said: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"x" * 2**21, "more_body": True}
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        scope = {
+            **{"type": "http", "method": "POST", "path": "/en/gradio_api/queue/join"},
+            **{"query_string": b"", "headers": [(b"host", b"localhost"), *headers]},
+        }
+        await guard.wrap(app, db.settings, asyncio.Event())(scope, receive, send)
+        return int(said[0]["status"])
+
+    assert await post((b"content-length", b"10"), (b"transfer-encoding", b"chunked")) == 411
+    assert await post((b"content-length", b"9" * 5000)) == 413
+    assert seen == []
+
+
+async def test_a_page_elsewhere_cannot_fill_the_disk(db: Database) -> None:
+    """A browser lets any page post to localhost, though not read what comes back."""
+    async with serving(db) as url, client(url) as http:
+        for site, expected in (("cross-site", 403), ("same-origin", 200)):
+            upload = await http.post(
+                "/en/gradio_api/upload",
+                files={"files": ("a.jpg", dish(1))},
+                headers={"Sec-Fetch-Site": site},
+            )
+            assert upload.status_code == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])

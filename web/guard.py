@@ -1,8 +1,8 @@
 """What stands before the page: who may come in, how much they may bring, what a browser may load.
 
 ```
- request ─▶ host known? ─▶ size? ─▶ session (signed cookie) ─▶ route? ─▶ password given? ─▶ app
-            headers on everything that leaves ◀──────────────────────────────────────────────┘
+ request ─▶ host known? ─▶ size? ─▶ session (signed cookie) ─▶ route? ─▶ password given?
+            headers on everything that leaves ◀── app ◀── files are uploads, not addresses ◀┘
 ```
 
 Plain ASGI, because answers are streamed. Gradio serves far more routes than the page needs (a
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import re
 import secrets
 import tempfile
@@ -105,12 +106,16 @@ class _Limits:
 
         app = self._app
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            length = Headers(scope=scope).get("content-length", "")
+            headers = Headers(scope=scope)
+            length = headers.get("content-length", "")
             limit = UPLOAD_LIMIT if scope["path"].endswith("/upload") else BODY_LIMIT
-            if not length.isdecimal():
+            # Chunks go before a length (RFC 9112, 6.3), and have no end that we could know.
+            if not length.isdecimal() or "transfer-encoding" in headers:
                 app = PlainTextResponse("Content-Length is missing", 411)
-            elif int(length) > limit:
+            elif len(length) > 12 or int(length) > limit:
                 app = PlainTextResponse("This is too large", 413)
+            elif headers.get("sec-fetch-site") == "cross-site":
+                app = PlainTextResponse("Another site's page sent this", 403)
         await app(scope, receive, with_headers)
 
 
@@ -141,6 +146,12 @@ class _Guard:
                 session["user"] = secrets.randbits(52)
             if session.get("lang") != path[1:3]:
                 session["lang"] = path[1:3]
+        if path.endswith("/queue/join"):
+            body = await _body(receive)
+            if not _stays_here(body):
+                await PlainTextResponse("Upload the file first", 400)(scope, receive, send)
+                return
+            receive = _again(body, receive)
         await self._until_stopped(scope, receive, send)
 
     async def _until_stopped(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +159,14 @@ class _Guard:
         if STREAMS.search(scope["path"]) is None:
             await self._app(scope, receive, send)
             return
-        serving = asyncio.ensure_future(self._app(scope, receive, send))
+        unfinished = False
+
+        async def watched(message: Message) -> None:
+            nonlocal unfinished
+            unfinished = message["type"] == "http.response.start" or message.get("more_body", False)
+            await send(message)
+
+        serving = asyncio.ensure_future(self._app(scope, receive, watched))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +176,43 @@ class _Guard:
                 serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+        if unfinished and self._stopping.is_set():
+            await send({"type": "http.response.body"})  # or uvicorn complains that none came
+
+
+def _stays_here(body: bytes) -> bool:
+    """Whether an event is JSON that names uploaded files alone: addresses Gradio would fetch."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        if "://" in str(found.get("path")):
+            raise ValueError("an address")
+        return found
+
+    try:
+        json.loads(body, object_hook=check)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+async def _body(receive: Receive) -> bytes:
+    """All of a request's body; `_Limits` has bounded it."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that was read already, then what follows it."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return first.pop() if first else await receive()
+
+    return replay
 
 
 def _key(settings: Settings) -> str:
