@@ -1,5 +1,6 @@
 """The root of the command line: errors end in a message, other packages' groups load when named."""
 
+import os
 from importlib import import_module
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ class Commands(TyperGroup):
     """Ends a command that raises one of our errors with its message, not a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        # Questions, photos, datasets, logs: what we write is for no other user of the machine.
+        os.umask(0o077)
         try:
             return super().invoke(ctx)
         except FoodcriticError as error:
