@@ -6,7 +6,8 @@
 ```
 
 A lane is a task that lives while it has letters. A handler that raises is tried again, then its
-update is given up and logged: one bad update never stops a chat.
+update is given up and logged: one bad update never stops a chat. What cannot be noted in the inbox
+stops everything: the next process begins where the inbox says.
 """
 
 import asyncio
@@ -91,13 +92,17 @@ class Dispatcher:
         self._done: list[Letter] = []
         self._some_done = asyncio.Event()
         self._marking: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
 
     async def run(self) -> None:
-        """Read the inbox until `drain` is called."""
+        """Read the inbox until `drain` is called; raises what the database raises."""
         after = 0
         self._marking = asyncio.create_task(self._mark(), name="inbox-mark")
+        self._marking.add_done_callback(self._left)
         async with wake.listen(self._db, topic(self._source)) as bell:
             while not self._stopping:
+                if self._failure is not None:
+                    raise self._failure
                 if self._in_hand > IN_HAND - PAGE:
                     await bell.wait(BATCH)
                     continue
@@ -127,7 +132,15 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._some_done.set()
         if self._marking is not None:
-            await self._marking
+            await asyncio.gather(self._marking, return_exceptions=True)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        """A lane is empty, or it failed, or the marking did."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("dispatcher_failed", part=task.get_name(), exc_info=error)
+            self._failure = self._failure or error
+            self._db.hub.ring([topic(self._source)])
 
     def _post(self, letter: Letter) -> None:
         key = lane_of(letter.payload)
@@ -137,7 +150,7 @@ class Dispatcher:
             lane = self._lanes[key] = Lane()
             task = asyncio.create_task(self._follow(key, lane), name="lane")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._left)
         lane.letters.append(letter)
         lane.came.set()
         self._in_hand += 1
@@ -195,7 +208,7 @@ class Dispatcher:
                     exc_info=last,
                 )
                 if last:
-                    await self._apologise(update)
+                    await self._say_sorry(update)
                     await self._refuse(letters, type(error).__name__)
                     return
                 await asyncio.sleep(RETRY * attempt)
@@ -208,8 +221,14 @@ class Dispatcher:
         """Take an update out of the way that may have killed every process that had it."""
         await inbox.refused(self._db, letter, "given up")
         log.error("update_given_up", number=letter.update_id, attempts=letter.attempts)
-        update = Update.de_json(dict(letter.payload), self._bot)
-        await self._apologise(update)
+        await self._say_sorry(Update.de_json(dict(letter.payload), self._bot))
+
+    async def _say_sorry(self, update: Update | Album) -> None:
+        """Whatever fails here must not keep an update from being settled."""
+        try:
+            await self._apologise(update)
+        except Exception:
+            log.exception("not_apologised")
 
     async def _refuse(self, letters: list[Letter], reason: str) -> None:
         for letter in letters:

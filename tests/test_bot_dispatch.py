@@ -1,0 +1,121 @@
+"""From the inbox to the handlers, when handlers, apologies and the database fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+from telegram import Bot, Update
+
+from bot import dispatch
+from bot.albums import Album
+from bot.dispatch import Dispatcher
+from foodcritic import db as database
+from foodcritic import inbox, tables
+from foodcritic.db import Database
+from foodcritic.settings import Settings
+
+SOURCE = "telegram:1"
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(dispatch, "RETRY", 0.001)
+    with capture_logs():  # a console's tracebacks take seconds to draw
+        yield
+
+
+@pytest.fixture
+async def db(backend: Settings) -> AsyncIterator[Database]:
+    """A database on the real clock."""
+    async with database.connected(backend) as opened:
+        yield opened
+
+
+def message(number: int, text: str, person: int = 7) -> tuple[int, dict[str, object]]:
+    someone = {"id": person, "is_bot": False, "first_name": "七"}
+    chat = {"id": person, "type": "private"}
+    said = {"message_id": number, "date": 1, "chat": chat, "from": someone, "text": text}
+    return number, {"update_id": number, "message": said}
+
+
+class Handlers:
+    """Notes what it is given; fails on "bad", and breaks the database on "break", if told to."""
+
+    def __init__(self, db: Database, *, breaks: bool = False) -> None:
+        self._db = db
+        self._breaks = breaks
+        self.seen: list[str] = []
+
+    async def handle(self, update: Update | Album) -> None:
+        assert isinstance(update, Update)
+        text = str(update.message.text if update.message else "")
+        self.seen.append(text)
+        if text == "bad":
+            raise RuntimeError(text)
+        if text == "break" and self._breaks:
+            await ddl(self._db, "ALTER TABLE updates RENAME TO elsewhere")
+
+    async def apologise(self, update: Update | Album) -> None:
+        raise RuntimeError("nobody hears")
+
+
+async def ddl(db: Database, statement: str) -> None:
+    async with db.write() as session:
+        await session.execute(sa.text(statement))
+
+
+def dispatcher(db: Database, handlers: Handlers) -> Dispatcher:
+    calm = asyncio.Event()
+    calm.set()
+    bot = Bot("1:token")
+    return Dispatcher(db, bot, SOURCE, handlers.handle, handlers.apologise, calm=calm)
+
+
+async def settled(db: Database, count: int) -> dict[int, str | None]:
+    """The numbers of so many handled updates, once there are, and why where they were given up."""
+    found: dict[int, str | None] = {}
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found = await _settled(db)
+    return found
+
+
+async def _settled(db: Database) -> dict[int, str | None]:
+    u = tables.Update
+    async with db.read() as session:
+        rows = await session.execute(sa.select(u.update_id, u.error).where(u.handled.is_not(None)))
+        return {number: error for number, error in rows}
+
+
+async def test_an_apology_that_fails_does_not_stop_a_chat(db: Database) -> None:
+    handlers = Handlers(db)
+    await inbox.receive(db, SOURCE, [message(1, "bad"), message(2, "good")])
+    running = dispatcher(db, handlers)
+    task = asyncio.create_task(running.run())
+    assert await settled(db, 2) == {1: "RuntimeError", 2: None}
+    assert handlers.seen == ["bad"] * dispatch.ATTEMPTS + ["good"]
+    await running.drain(1.0)
+    await task
+
+
+@pytest.mark.parametrize("then", ["good", "bad"])
+async def test_what_cannot_be_noted_stops_everything_and_is_handled_by_the_next(
+    db: Database, then: str
+) -> None:
+    """Else its lane would end, and what waits behind it be stuck until somebody restarts us."""
+    await inbox.receive(db, SOURCE, [message(1, "break"), message(2, then), message(3, "good")])
+    running = dispatcher(db, Handlers(db, breaks=True))
+    with pytest.raises(sa.exc.DBAPIError):
+        async with asyncio.timeout(10):
+            await running.run()
+    await running.drain(1.0)
+    await ddl(db, "ALTER TABLE elsewhere RENAME TO updates")
+    following = dispatcher(db, Handlers(db))
+    task = asyncio.create_task(following.run())
+    assert (await settled(db, 3))[3] is None
+    await following.drain(1.0)
+    await task
