@@ -18,7 +18,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine import Engine, Generation, Message, Picture
+from engine import Engine, Generation, Message, Picture, lost
 from foodcritic import critique, dialogue, dishes, prompts
 from foodcritic.critique import Candidate, Critique
 from foodcritic.dialogue import Turn
@@ -132,8 +132,10 @@ class Answer:
             begun += f"\n\n{source}"
             self._given += f"\n\n{source}"
             yield f"\n\n{source}"
-        written = ""
-        async with aclosing(self._going_on(messages, begun)) as pieces:
+        written, writing = "", self._going_on(messages, begun)
+        if dish := lost.about(shown, hint):
+            writing = lost.guarded(writing, shown.lang, dish)
+        async with aclosing(writing) as pieces:
             async for piece in pieces:
                 written += piece
                 yield piece
@@ -157,8 +159,14 @@ class Answer:
 
 
 def answer(engine: Engine, request: Request, generation: Generation | None = None) -> Answer:
-    """The answer to a request, not yet begun: iterate over its `write()`."""
-    return Answer(engine=engine, request=request, generation=generation or Generation())
+    """The answer to a request, not yet begun: iterate over its `write()`.
+
+    A question wants facts, not another way to put them: it gets half the temperature.
+    """
+    generation = generation or Generation()
+    if request.kind == "question":
+        generation = replace(generation, temperature=generation.temperature / 2)
+    return Answer(engine=engine, request=request, generation=generation)
 
 
 async def look(engine: Engine, request: Request) -> Hint:

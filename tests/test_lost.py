@@ -1,0 +1,123 @@
+"""Questions that a model did not understand: its nonsense is held back, and what it can is said."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine import Generation, Message, critic, lost
+from engine.critic import Request
+from foodcritic.dialogue import Turn
+from tests.conftest import settings_for
+from tests.engines import Scripted
+
+PHOTO = b"a photo"
+SURE = (("Donuts", 0.9), ("Pho", 0.05))
+NONSENSE = [
+    "The photo does not settle it: ",
+    "Donuts, Donuts ",
+    "and Donuts are possible. ",
+    "Yes.",
+]
+
+
+def asked(model: Scripted, **given: object) -> critic.Answer:
+    values = {"kind": "question", "question": "Why 7?", "photos": (PHOTO,)} | given
+    return critic.answer(model, Request(**values))  # type: ignore[arg-type]
+
+
+async def pieces(answer: critic.Answer) -> list[str]:
+    return [piece async for piece in answer.write()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The photo does not settle it: Donuts, Donuts and Donuts are possible.",
+        "I cannot tell Donuts, Beef tartare and Donuts apart here.",
+        "我不敢打包票：甜甜圈、薯条和甜甜圈都有可能。",
+        "单看照片分不清是甜甜圈还是甜甜圈",
+        "甜甜圈两 white，an\ufffd",
+    ],
+)
+def test_a_dish_that_is_its_own_alternative_is_nonsense(text: str) -> None:
+    assert lost.is_nonsense(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Donuts, American: glazed rings. The home of Donuts: the United States.",
+        "Sushi goes with miso soup and hot green tea.",
+        "I cannot tell Donuts, Cupcakes and Bagels apart here.",
+        "甜甜圈的故乡：美国各地。甜甜圈最容易出的问题：不新鲜。",
+        "",
+    ],
+)
+def test_other_answers_are_not(text: str) -> None:
+    assert not lost.is_nonsense(text)
+
+
+async def test_nonsense_about_a_sure_dish_is_never_shown() -> None:
+    model = Scripted(names=SURE, pieces=NONSENSE)
+    answer = asked(model)
+    shown = await pieces(answer)
+    assert shown == [answer.text] == [lost.INSTEAD["en"].format(name="Donuts")]
+    assert model.closed == 1  # it was not left writing
+
+
+async def test_a_follow_up_knows_its_dish_from_the_first_answer() -> None:
+    model = Scripted(pieces=["甜甜圈、甜甜圈和甜甜圈都有可能。"])
+    said = Turn(question="", answer="**甜甜圈**（Donuts）· 美国菜 · 7/10\n\n香甜。")
+    answer = asked(model, lang="zh", question="几分", history=(said,))
+    assert await pieces(answer) == [lost.INSTEAD["zh"].format(name="甜甜圈")]
+
+
+async def test_a_sound_answer_comes_in_its_own_words_once_it_has_begun() -> None:
+    said = ["Donuts are ", "sweet. ", "Very ", "sweet."]
+    assert await pieces(asked(Scripted(names=SURE, pieces=said))) == [
+        "Donuts are sweet. ",
+        "Very ",
+        "sweet.",
+    ]
+    assert await pieces(asked(Scripted(names=SURE, pieces=["Yes"]))) == ["Yes"]
+
+
+async def test_where_there_is_doubt_the_model_may_speak_of_it() -> None:
+    doubtful = Scripted(names=(("Donuts", 0.2), ("Pho", 0.1)), pieces=NONSENSE)
+    assert await pieces(asked(doubtful)) == NONSENSE
+
+
+async def test_a_question_is_answered_at_half_the_temperature_and_a_critique_is_not() -> None:
+    heat: list[float] = []
+
+    class Warm(Scripted):
+        async def stream(self, messages: Sequence[Message], generation: Generation):  # type: ignore[no-untyped-def]
+            heat.append(generation.temperature)
+            async for piece in super().stream(messages, generation):
+                yield piece
+
+    for kind in ("question", "critique"):
+        answer = critic.answer(
+            Warm(), Request(kind=kind, photos=(PHOTO,)), Generation(temperature=1.0)
+        )
+        await pieces(answer)
+    assert heat == [0.5, 1.0]
+
+
+async def test_nano_says_when_it_does_not_understand(tmp_path: Path) -> None:
+    """The bundled model asked what it never learnt, in many ways: no list of one dish."""
+    donuts = Path(__file__).parents[1] / "samples" / "donuts.jpg"
+    nano = await engine.load(settings_for(tmp_path))
+    try:
+        texts = []
+        for question in ("Why 7?", "rate it 10/10", "asdfghjkl", "Which city", "what's the score"):
+            asking = Request(kind="question", question=question, photos=(donuts,))
+            answer = critic.answer(nano, asking, Generation(seed=0))
+            await pieces(answer)
+            texts.append(answer.text)
+    finally:
+        await nano.close()
+    assert lost.INSTEAD["en"].format(name="Donuts") in texts
+    assert not any(lost.is_nonsense(text) for text in texts)
