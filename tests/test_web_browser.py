@@ -1,6 +1,7 @@
 """The page in a real browser, over the real queue and worker."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,6 +98,37 @@ async def test_a_photo_then_two_questions_are_answered_and_survive_a_reload(
     # every question showed the model the photo
     assert all(asked[-1].images or asked[0].images for asked in engine.asked)
     assert len(engine.asked) == 3
+
+
+async def test_no_click_is_lost_however_early_it_comes_and_late_the_stream(
+    kitchen: Database,
+) -> None:
+    """A click as the last event's stream ends was answered, but its answer never shown."""
+    engine = Scripted(pieces=[RAMEN])
+    async with (
+        serving(kitchen, engine) as url,
+        chromium() as browser,
+        tab(browser, url, late=200) as page,
+    ):
+        await page.click(".fc-chip >> nth=0")
+        await expect(page.locator(".toast-body")).to_contain_text("Send a photo")
+        for answers in range(1, 9):
+            await page.locator(".fc-sample").nth(answers % 4).click()
+            await expect(page.locator(ANSWERS)).to_have_count(answers)
+        await quiet(page, 8)
+
+
+async def test_an_answer_given_while_the_page_was_down_is_shown_without_a_reload(
+    kitchen: Database,
+) -> None:
+    async with chromium() as browser, contextlib.AsyncExitStack() as tabs:
+        async with serving(kitchen) as url:
+            page = await tabs.enter_async_context(tab(browser, url))
+            await page.locator(".fc-sample").first.click()
+            await expect(page.locator(".fc-waiting")).to_be_visible()
+        async with serving(kitchen, Scripted(pieces=[RAMEN]), web_port=urlsplit(url).port):
+            await quiet(page, 1)
+            await expect(page.locator(".fc-dish")).to_have_text("Ramen")
 
 
 async def test_several_photos_and_a_second_photo_work(kitchen: Database) -> None:

@@ -94,22 +94,38 @@ class Seen:
             self.complaints.append(said.text)
 
 
+#: For a tab: what the server streams comes this many milliseconds late, answers to requests do not.
+LATE = """(() => {
+  const plain = window.fetch;
+  const late = () =>
+    new TransformStream({
+      async transform(chunk, out) {
+        await new Promise((resolve) => setTimeout(resolve, %d));
+        out.enqueue(chunk);
+      },
+    });
+  window.fetch = async (what, how) => {
+    const answer = await plain(what, how);
+    if (!/queue.data/.test(what.url ?? what)) return answer;
+    return new Response(answer.body.pipeThrough(late()), answer);
+  };
+})();"""
+
+
 @asynccontextmanager
 async def tab(
-    browser: Browser, url: str, seen: Seen | None = None, **options: Any
+    browser: Browser, url: str, seen: Seen | None = None, *, late: int = 0, **options: Any
 ) -> AsyncIterator[Page]:
-    """A page of a visitor nobody has seen, once it is ready."""
+    """A page of a visitor nobody has seen, as soon as it is there; `late`: see `LATE`."""
     seen = seen or Seen()
     context = await browser.new_context(**{"locale": "en-GB", **options})
     page = await context.new_page()
     page.on("request", seen.request)
     page.on("console", seen.console)
-    async with page.expect_request("**/queue/join*"):  # its first event: clicks are heard now
-        await page.goto(url)
+    if late:
+        await page.add_init_script(LATE % late)
+    await page.goto(url)
     await page.wait_for_selector("#fc-box textarea")
-    # Gradio closes the stream of the page's first event when that has ended; an event that begins
-    # at that very moment is lost with it, and no visitor is as quick as a test.
-    await page.wait_for_timeout(1500)
     yield page
     await context.close()
 

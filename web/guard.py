@@ -43,8 +43,8 @@ ROUTES: Final = re.compile(
     r"/|/login|/logout|/healthz|/favicon\.(?:ico|svg)"
     r"|/photo/[0-9a-f]{64}\.jpg|/sample/[\w-]{1,64}\.jpg"
     r"|/(?:zh|en)(?:/(?:config/?|theme\.css|(?:assets|static)/[\w./@-]+"
-    r"|gradio_api/(?:info/?|theme\.css|startup-events|upload|upload_progress|queue/join|queue/data"
-    r"|reset/?|cancel|heartbeat/\w{1,64}|file=.{1,1024}))?)?"
+    r"|gradio_api/(?:app_id|info/?|theme\.css|startup-events|upload|upload_progress"
+    r"|queue/join|queue/data|reset/?|cancel|heartbeat/\w{1,64}|file=.{1,1024}))?)?"
 )
 #: What may be had without the password: nothing that says anything about anybody.
 OPEN: Final = re.compile(r"/login|/healthz|/favicon\.(?:ico|svg)")

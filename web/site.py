@@ -32,11 +32,12 @@ STATIC: Final = Path(__file__).parent / "static"
 THUMBNAIL: Final = 720
 #: Wrong passwords that are answered at the same time, and seconds each takes: it bounds guessing.
 GUESSES, PENALTY = 2, 1.0
-#: Bytes of a password form.
 _HEAD: Final = (
     '<meta name="theme-color" content="#fbf7ef" media="(prefers-color-scheme: light)">'
     '<meta name="theme-color" content="#171310" media="(prefers-color-scheme: dark)">'
     '<link rel="icon" type="image/svg+xml" href="../favicon.svg">'
+    # Inline, so that it is there before the page's first event.
+    f"<script>{(STATIC / 'line.js').read_text(encoding='utf-8')}</script>"
 )
 
 templates = Jinja2Templates(STATIC)
