@@ -177,7 +177,8 @@ async def _learn(
         smaller = child.smaller(log)
         if smaller is None:
             raise TrainingError(child.why(status, log, work))
-        say(f"out of memory: going on with batches in {smaller} parts")
+        how = f"with batches in {smaller} parts" if smaller > parts else "in a new process"
+        say(f"out of memory: going on {how}")
         _keep_parts(work, smaller)
 
 

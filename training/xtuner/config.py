@@ -108,11 +108,10 @@ def settings(recipe: Recipe, job: Job) -> dict[str, Any]:
             "logger": {"type": "LoggerHook", "log_metric_by_epoch": False, "interval": 50},
             "param_scheduler": {"type": "ParamSchedulerHook"},
             "checkpoint": {
-                "type": "CheckpointHook",
+                "type": "training.xtuner.checkpoints.WholeCheckpoints",
                 "by_epoch": False,
                 "interval": recipe.save.every * job.split,
                 "max_keep_ckpts": recipe.save.keep,
-                "save_optimizer": True,
             },
             "sampler_seed": None,
         },

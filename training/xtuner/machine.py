@@ -7,14 +7,19 @@ The package calls ``settle`` when it is imported, before any of its modules impo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 
 import torch
+
+#: Errors of a disk, a quota, or a limit on a file's size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class MachineError(Exception):
@@ -71,12 +76,34 @@ def limit_memory(gigabytes: float | None) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may help: CUDA's allocator, the CPU's, or cuBLAS' and NCCL's."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
+    """Whether a smaller batch may help: CUDA's allocator, the CPU's, or cuBLAS' and NCCL's.
+
+    torch.save hides what interrupted it behind "unexpected pos": what an error came of counts.
+    """
     signs = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+    return any(
+        isinstance(one, torch.OutOfMemoryError | MemoryError)
+        or (isinstance(one, RuntimeError) and any(sign in str(one) for sign in signs))
+        for one in _came_of(error)
+    )
+
+
+def unwritable(error: BaseException) -> str | None:
+    """Why a file could not be written, if that is what happened: the disk is full, or a limit."""
+    for one in _came_of(error):
+        if isinstance(one, OSError) and one.errno in FULL:
+            return one.strerror or str(one)
+        if "file write failed" in str(one) or "No space left on device" in str(one):
+            return "a file could not be written"  # torch's and safetensors' own writers
+    return None
+
+
+def _came_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those during whose handling it was raised."""
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or one.__context__
 
 
 def die_with_parent() -> None:

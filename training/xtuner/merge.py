@@ -38,18 +38,6 @@ class MergeError(Exception):
     """A checkpoint that does not fit its base model."""
 
 
-def last_checkpoint(work: Path) -> Path | None:
-    """The newest complete checkpoint of a run: a file, or DeepSpeed's folder.
-
-    mmengine writes ``last_checkpoint`` after the checkpoint itself: a killed save is never chosen.
-    """
-    pointer = work / "last_checkpoint"
-    if not pointer.exists():
-        return None
-    path = Path(pointer.read_text(encoding="utf-8").strip())
-    return path if path.exists() else None
-
-
 def merge(
     config: Path, checkpoint: Path, base: Path, out: Path, dtype: str | None = None
 ) -> tuple[Path, Path | None]:

@@ -15,21 +15,25 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+from safetensors import SafetensorError
 
-from . import base, cache, check, config, machine, recipe
-from .merge import DTYPES, MergeError, last_checkpoint, merge
+from . import base, cache, check, checkpoints, config, machine, recipe
+from .merge import DTYPES, MergeError, merge
 
 #: Our rendered configuration; apart, because mmengine writes one of the same name into ``--work``.
 CONFIG = Path("config", "xtuner.py")
 #: Exit status: a batch did not fit; the last line says what ``--split`` would make it smaller.
 OUT_OF_MEMORY = 77
+#: Names the checkpoint that a run ended with: what is left is to merge it.
+TRAINED = "trained"
 #: Seconds that the other processes wait for the first one to prepare.
 PATIENCE = 120.0
 
@@ -50,17 +54,24 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"train: {args.data} is no LLaVA JSON: {error}")
     first = int(os.environ.get("RANK", "0")) == 0
     with _alone(args.work, first):
+        merging = _ended(args.work) is not None
         try:
             checkpoint = train(chosen, _job(args, chosen, records))
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if first:
+                _finish(args, checkpoint)
+        except (RuntimeError, MemoryError, OSError, SafetensorError, check.CheckError) as error:
+            if why := machine.unwritable(error):
+                _no_room(args.work, why)
             if not machine.is_out_of_memory(error):
                 raise
-            smaller = _next_split(chosen.data.batch_size, args.split)
-            sys.stdout.write(json.dumps({"out_of_memory": str(error), "split": smaller}) + "\n")
+            if merging:
+                sys.exit(f"train: out of memory while the result was merged and asked: {error}")
+            # Trained: what that held is given back by a new process, in as many parts.
+            trained = _ended(args.work) is not None
+            split = args.split if trained else _next_split(chosen.data.batch_size, args.split)
+            sys.stdout.write(json.dumps({"out_of_memory": str(error), "split": split}) + "\n")
             sys.stdout.flush()
             os._exit(OUT_OF_MEMORY)  # the others wait for us: no clean end is left
-        if first:
-            _finish(args, checkpoint)
 
 
 def train(chosen: recipe.Recipe, job: config.Job) -> Path:
@@ -68,12 +79,15 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     path = job.work / CONFIG
     path.parent.mkdir(parents=True, exist_ok=True)
     same = config.fingerprint(chosen, job)
-    resumed = last_checkpoint(job.work)
+    resumed = checkpoints.last(job.work)
     marker = path.with_suffix(".sha256")
     if resumed and not (marker.exists() and marker.read_text(encoding="utf-8") == same):
         sys.exit(f"train: {job.work} holds a run of another recipe or data: remove it first")
+    if ended := _ended(job.work):
+        return ended
     with _first_prepares(path.with_suffix(".ready")) as first:
         if first:
+            checkpoints.tidy(job.work)
             base.view(job.base, job.model)
             path.write_text(config.render(chosen, job), encoding="utf-8")
             marker.write_text(same, encoding="utf-8")
@@ -90,10 +104,25 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
 
     sys.argv = argv
     xtuner_main()
-    checkpoint = last_checkpoint(job.work)
+    checkpoint = checkpoints.last(job.work)
     if checkpoint is None:
         sys.exit(f"train: XTuner ended without a checkpoint in {job.work}")
+    if first:
+        (job.work / TRAINED).write_text(checkpoint.name, encoding="utf-8")
     return checkpoint
+
+
+def _ended(work: Path) -> Path | None:
+    """The checkpoint that a run which has seen all its data ended with."""
+    checkpoint, marker = checkpoints.last(work), work / TRAINED
+    if checkpoint is None or not marker.exists():
+        return None
+    return checkpoint if marker.read_text(encoding="utf-8") == checkpoint.name else None
+
+
+def _no_room(work: Path, why: str) -> NoReturn:
+    free = shutil.disk_usage(work).free / 1e9
+    sys.exit(f"train: {work}: {why}; {free:.1f} GB are free there: make room, and train again")
 
 
 @contextlib.contextmanager
@@ -153,6 +182,8 @@ def _finish(args: argparse.Namespace, checkpoint: Path) -> None:
         )
         said = check.artefacts(args.model, model, adapter, args.photo, args.work.resolve())
     except (MergeError, check.CheckError) as error:
+        if machine.is_out_of_memory(error):
+            raise
         sys.exit(f"train: {error}")
     found: dict[str, Any] = {
         "checkpoint": str(checkpoint),

@@ -14,8 +14,8 @@ import pytest
 import torch
 from conftest import Toy, wide
 
-from training.xtuner import cache
-from training.xtuner.merge import MergeError, adapted, last_checkpoint, merge
+from training.xtuner import cache, checkpoints
+from training.xtuner.merge import MergeError, adapted, merge
 from training.xtuner.model import read_weights
 from training.xtuner.train import CONFIG
 
@@ -40,7 +40,7 @@ def test_a_killed_run_goes_on_with_smaller_batches_to_a_model_and_an_adapter(
     tiled, work = wide(toy, tmp_path / "tiled"), tmp_path / "work"
     running = subprocess.Popen(command(tiled, work), cwd=ROOT)
     deadline = time.monotonic() + 300
-    while last_checkpoint(work) is None and time.monotonic() < deadline:
+    while checkpoints.last(work) is None and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_with_smaller_batches_to_a_model_and_an_adapter(
     assert any("wqkv" in name for name in changed)
     assert not any("vision_model" in name or "tok_embeddings" in name for name in changed)
     with pytest.raises(MergeError, match="does not fit"):
-        merge(work / CONFIG, last_checkpoint(work) or work, _smaller(tmp_path, tiled), work / "x")
+        merge(work / CONFIG, checkpoints.last(work) or work, _smaller(tmp_path, tiled), work / "x")
 
 
 def _smaller(folder: Path, toy: Toy) -> Path:

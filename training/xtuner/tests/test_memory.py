@@ -1,12 +1,19 @@
-"""Running out of memory is told apart from other ends, with what might fit."""
+"""Running out of memory, or of disk, is told apart from other ends, with what might help."""
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
+
+from training.xtuner import checkpoints, machine
 from training.xtuner.train import OUT_OF_MEMORY
 
 ROOT = Path(__file__).parents[3]
@@ -44,3 +51,41 @@ def test_a_batch_that_does_not_fit_ends_with_a_status_of_its_own(tmp_path: Path)
     assert said["split"] == 2
     assert "memory" in said["out_of_memory"]
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "memory", "room"),
+    [
+        (MemoryError(), True, False),
+        (torch.OutOfMemoryError("CUDA out of memory"), True, False),
+        (OSError(errno.ENOSPC, "No space left on device"), False, True),
+        (OSError(errno.EFBIG, "File too large"), False, True),
+        (OSError(errno.EIO, "Input/output error"), False, False),
+    ],
+)
+def test_what_interrupted_a_save_is_known_though_torch_hides_it(
+    raised: BaseException, memory: bool, room: bool
+) -> None:
+    class Torn(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if len(data) > 2000:  # the weights, after what describes them
+                raise raised
+            return super().write(data)
+
+    with pytest.raises(RuntimeError, match="unexpected pos") as seen:
+        torch.save({"weights": torch.zeros(1000)}, Torn())
+    assert machine.is_out_of_memory(seen.value) is memory
+    assert (machine.unwritable(seen.value) is not None) is room
+
+
+def test_only_a_whole_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
+    assert checkpoints.last(tmp_path) is None
+    (tmp_path / "last_checkpoint").touch()  # a disk that was full
+    assert checkpoints.last(tmp_path) is None
+    for name in ("iter_4.pth", "iter_8.pth", "iter_12.pth.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "iter_16.pth.part").mkdir()  # DeepSpeed's
+    (tmp_path / "last_checkpoint").write_text("/moved/since/iter_8.pth")
+    checkpoints.tidy(tmp_path)
+    assert checkpoints.last(tmp_path) == tmp_path / "iter_8.pth"
+    assert [path.name for path in tmp_path.glob("iter_*")] == ["iter_8.pth"]

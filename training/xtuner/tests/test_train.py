@@ -15,8 +15,8 @@ import torch
 from conftest import Toy
 from transformers import AutoModel
 
+from training.xtuner import checkpoints
 from training.xtuner.data import collate
-from training.xtuner.merge import last_checkpoint
 from training.xtuner.model import Critic, read_weights
 from training.xtuner.train import CONFIG
 
@@ -61,7 +61,7 @@ def test_a_run_killed_in_the_middle_ends_with_the_weights_of_one_that_was_not(
     subprocess.run(command(toy, whole, *settings), cwd=ROOT, check=True)
     running = subprocess.Popen(command(toy, killed, *settings), cwd=ROOT)
     deadline = time.monotonic() + 120
-    while last_checkpoint(killed) is None and time.monotonic() < deadline:
+    while checkpoints.last(killed) is None and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
