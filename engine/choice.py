@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from engine import Engine, card, export_kind, hub, nano
+from foodcritic import registry
 from foodcritic.errors import FoodcriticError, ModelError, SettingsError
 from foodcritic.settings import Settings
 
@@ -59,6 +60,21 @@ def choose(settings: Settings) -> Choice:
             f"{model} its own code with FOODCRITIC_TRUSTED_MODELS={model}",
         )
     return Choice(kind="lmdeploy")
+
+
+def named(settings: Settings) -> str | None:
+    """The configured model, or what stands for it on this machine; None: a server knows."""
+    if settings.model:
+        return settings.model
+    kind = choose(settings).kind
+    return None if kind == "openai" else hub.DEFAULT if kind == "lmdeploy" else registry.NANO
+
+
+def served(settings: Settings, engine: Engine) -> str:
+    """The same, of an engine that was loaded by these settings: `load` may have fallen back."""
+    if settings.model:
+        return settings.model
+    return hub.DEFAULT if engine.model == hub.DEFAULT.rpartition("/")[2] else engine.model
 
 
 def installed() -> bool:

@@ -24,7 +24,7 @@ from typing import Final
 
 import structlog
 
-from engine import Engine
+from engine import Engine, choice
 from engine.versions import Load, loader, tried
 from foodcritic import registry, runs, wake
 from foodcritic.db import Database
@@ -140,6 +140,8 @@ async def first(db: Database, settings: Settings, role: Role = "critic") -> Hold
     Raises:
         EngineError, ModelError, SettingsError: the configured model itself cannot be loaded.
     """
+    if (name := choice.named(settings)) is not None:
+        await registry.say_base(db, role, name)
     while True:
         version = await registry.live(db, role)
         try:
@@ -149,7 +151,7 @@ async def first(db: Database, settings: Settings, role: Role = "critic") -> Hold
                 raise
             await _roll_back(db, role, version, error)
             continue
-        await registry.say_serving(db, role, version)
+        await _say(db, settings, role, holder)
         return holder
 
 
@@ -185,6 +187,7 @@ async def follow(
                 await registry.hold_gpu(db, held=False)
             elif held is None and training is None:
                 await holder.resume(loader(settings, holder.version))
+                await _say(db, settings, role, holder)
                 log.info("swap.resumed")
             elif held is not None and _id(wanted) not in (_id(holder.version), *refused):
                 if not await _change(db, holder, settings, role, wanted, alone=alone):
@@ -230,8 +233,15 @@ async def _change(
     holder.version = wanted
     seconds = round(time.monotonic() - started, 2)
     log.info("swap.switched", version=wanted.name if wanted else None, seconds=seconds)
-    await registry.say_serving(db, role, wanted)
+    await _say(db, settings, role, holder)
     return True
+
+
+async def _say(db: Database, settings: Settings, role: Role, holder: Holder) -> None:
+    """Tell what serves; without a version, too, which model that is."""
+    if holder.version is None and holder.engine is not None:
+        await registry.say_base(db, role, choice.served(settings, holder.engine))
+    await registry.say_serving(db, role, holder.version)
 
 
 async def _roll_back(db: Database, role: Role, failed: Version, error: Exception) -> None:

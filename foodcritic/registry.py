@@ -5,8 +5,9 @@
                 └─▶ reject ─▶ rejected
 
 At most one version is live per role (``critic``, ``meme``). A version belongs to the line of the
-model that was configured when it was trained (`base`): "nano" or FOODCRITIC_MODEL. Whoever
-configures another model gets that one; with none live, the base itself serves. ``live`` and
+model that was configured when it was trained (`base`): FOODCRITIC_MODEL, or what a worker took for
+lack of one (`say_base`). Whoever configures another model gets that one; with none live, the base
+itself serves. ``live`` and
 ``previous`` are found by status, so no alias can point nowhere. Changes ring ``models``; what a
 worker really serves it says in `say_serving`.
 """
@@ -67,10 +68,10 @@ class Version:
         return settings.home / self.path
 
 
-def base(settings: Settings, role: Role = "critic") -> str:
+async def base(db: Database, role: Role = "critic") -> str:
     """The name of the configured model, with which a line of versions begins."""
-    named = settings.model if role == "critic" else settings.meme_model
-    return named or NANO
+    async with db.read() as session:
+        return await _base(session, db, role)
 
 
 async def add(
@@ -113,14 +114,14 @@ async def add(
 async def live(db: Database, role: Role = "critic") -> Version | None:
     """The version that serves; None: the configured model itself."""
     async with db.read() as session:
-        found = await _one(session, V.role == role, V.status == ModelStatus.LIVE)
-    return found if found is not None and found.base == base(db.settings, role) else None
+        line = await _base(session, db, role)
+        return await _one(session, V.role == role, V.status == ModelStatus.LIVE, V.base == line)
 
 
 async def previous(db: Database, role: Role = "critic") -> Version | None:
     """What a rollback returns to; None: the configured model itself."""
     async with db.read() as session:
-        return await _previous(session, role, base(db.settings, role))
+        return await _previous(session, role, await _base(session, db, role))
 
 
 async def promote(db: Database, name: str) -> Version:
@@ -130,7 +131,7 @@ async def promote(db: Database, name: str) -> Version:
         ModelError: there is no such version, or it is of another model's line.
     """
     chosen = await find(db, name)
-    line = base(db.settings, "meme" if chosen.role == "meme" else "critic")
+    line = await base(db, "meme" if chosen.role == "meme" else "critic")
     if chosen.base != line:
         raise ModelError(
             f"{chosen.name} was trained from {chosen.base}, but {line} is configured: "
@@ -159,7 +160,7 @@ async def rollback(
     """
     async with db.write() as session:
         await _alone(session, db)
-        line = base(db.settings, role)
+        line = await _base(session, db, role)
         old = await _one(session, V.role == role, V.status == ModelStatus.LIVE, V.base == line)
         if failed is not None and (old is None or old.id != failed):
             return old
@@ -214,6 +215,16 @@ async def find(db: Database, name: str) -> Version:
     return found
 
 
+async def say_base(db: Database, role: Role, name: str) -> None:
+    """A worker tells which model serves where none is configured: nano, or a GPU's default."""
+    if name == await base(db, role):
+        return
+    async with db.write() as session:
+        row = tables.Switch(name=f"base:{role}", value={"name": name}, changed=db.now())
+        await session.merge(row)
+        db.ring(session, TOPIC)
+
+
 async def say_serving(
     db: Database, role: Role, version: Version | None, *, error: str | None = None
 ) -> None:
@@ -259,6 +270,14 @@ def digest(folder: Path) -> str:
             inner = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(f"{path.relative_to(folder).as_posix()}\0{inner}\n".encode())
     return whole.hexdigest()
+
+
+async def _base(session: AsyncSession, db: Database, role: Role) -> str:
+    named = db.settings.model if role == "critic" else db.settings.meme_model
+    if named:
+        return named
+    said = await session.get(tables.Switch, f"base:{role}")
+    return NANO if said is None else str(said.value["name"])
 
 
 async def _alone(session: AsyncSession, db: Database) -> None:

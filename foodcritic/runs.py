@@ -21,11 +21,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import tables
+from foodcritic import registry, tables
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import LeaseLost, RunBusy, RunCancelled, RunNotFound
-from foodcritic.settings import Settings
 
 Stage = Literal["waiting", "prepare", "dataset", "train", "convert", "gate", "promote", "done"]
 Ending = Literal[RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
@@ -87,11 +86,12 @@ class Step:
     metrics: dict[str, Any]
 
 
-def recipe(settings: Settings) -> str:
+async def recipe(db: Database) -> str:
     """The recipe of a run, if nobody names one: the settings', or nano's own for nano."""
-    if settings.model is None and "train_recipe" not in settings.model_fields_set:
+    chosen = "train_recipe" in db.settings.model_fields_set
+    if not chosen and await registry.base(db) == registry.NANO:
         return NANO_RECIPE
-    return settings.train_recipe
+    return db.settings.train_recipe
 
 
 async def create(

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from foodcritic import corrections, people, photos, queue, registry, runs
+from engine import card, choice, hub, nano
+from engine.datasets import DatasetError
+from foodcritic import corrections, people, photos, queue, registry, runs, settings
 from foodcritic.columns import ModelStatus, ReviewStatus, RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import RunCancelled
@@ -42,11 +44,13 @@ class Trainer:
         self.error: Exception | None = None
         self.hold: asyncio.Event | None = None
         self.data: list[dict[str, Any]] = []
+        self.base: Path | None = None
 
     async def __call__(
         self, settings: Any, recipe: str, dataset: Path, out: Path, base: Path, **told: Any
     ) -> Trained:
         self.calls += 1
+        self.base = base
         self.data = json.loads((dataset / "train.json").read_bytes())
         (out / "work").mkdir(exist_ok=True)
         (out / "work" / "train.log").write_text("it said this before it died\n")
@@ -228,10 +232,63 @@ async def test_nothing_to_learn_is_said(db: Database, trainer: Trainer) -> None:
     assert trainer.calls == 0
 
 
-async def test_a_model_that_is_no_folder_cannot_be_trained_and_the_remedy_is_named(
-    taught: Database, trainer: Trainer
+async def test_a_model_that_is_not_here_cannot_be_trained_and_the_remedy_is_named(
+    taught: Database, trainer: Trainer, other: Callable[..., Database]
 ) -> None:
-    hub = taught.settings.model_copy(update={"model": "OpenGVLab/InternVL2-2B"})
-    ended = await pipeline.work(taught, hub, await asked(taught))
+    gone = other(model="/nowhere/InternVL2-2B")
+    ended = await pipeline.work(gone, gone.settings, await asked(gone))
     assert ended.status is RunStatus.FAILED
-    assert "download it, and set the folder" in str(ended.error)
+    assert "set FOODCRITIC_MODEL to its folder" in str(ended.error)
+    assert trainer.calls == 0
+
+
+async def test_a_model_behind_a_server_is_not_trained_for_nothing(
+    taught: Database, trainer: Trainer, other: Callable[..., Database]
+) -> None:
+    served = other(model="InternVL2-8B", engine_url="http://localhost:1")
+    ended = await pipeline.work(served, served.settings, await asked(served))
+    assert ended.status is RunStatus.FAILED
+    assert "give the trainer FOODCRITIC_ENGINE=lmdeploy" in str(ended.error)
+    assert trainer.calls == 0
+
+
+async def test_what_a_gpu_worker_serves_by_default_is_what_is_trained(
+    taught: Database, trainer: Trainer, other: Callable[..., Database]
+) -> None:
+    """The trainer has no GPU of its own here; the worker said in the database what it serves."""
+    db = other(model=None)
+    commit = "0" * 40
+    cache = db.settings.models / "hub" / "models--OpenGVLab--InternVL2-2B"
+    folder = checkpoints.write(cache / "snapshots" / commit)
+    (db.settings.models / "pins.json").write_text(
+        json.dumps({f"huggingface:{hub.DEFAULT}": commit})
+    )
+    assert await runs.recipe(db) == runs.NANO_RECIPE
+    await registry.say_base(db, "critic", hub.DEFAULT)
+    assert await runs.recipe(db) == "critic-lora"
+    ended = await pipeline.work(db, db.settings, await asked(db))
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert trainer.base == folder
+    version = await registry.find(db, "critic-1")
+    assert (version.base, ended.base) == (hub.DEFAULT, hub.DEFAULT)
+    await registry.say_base(db, "critic", registry.NANO)
+    with pytest.raises(DatasetError, match=r"began with Open.*and now nano serves"):
+        await pipeline._stages(pipeline._Work(db, db.settings, ended, print))
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_the_exam_is_sat_by_the_trained_model_and_by_no_other_in_its_place(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` would answer with nano where the GPU's engine fails."""
+    given = settings.load(home=tmp_path, engine=engine, trusted_models=(hub.DEFAULT,))
+    asked = pipeline.settled(given, hub.DEFAULT, tmp_path)
+    assert (asked.engine, asked.model) == ("openvino", str(tmp_path))
+    assert str(tmp_path) in asked.trusted_models
+    monkeypatch.setattr(card, "cards", lambda: [None])
+    monkeypatch.setattr(choice, "installed", lambda: True)
+    asked = pipeline.settled(given, hub.DEFAULT, tmp_path)
+    if engine == "auto":
+        assert (asked.engine, asked.model) == ("lmdeploy", hub.DEFAULT)
+    asked = pipeline.settled(given, registry.NANO, nano.MODEL)
+    assert (asked.engine, asked.model) == ("openvino", None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import Engine, openvino, swap, versions, worker
+from engine import Engine, choice, hub, openvino, swap, versions, worker
 from engine.swap import Holder
 from foodcritic import db as database
 from foodcritic import queue, registry, runs
@@ -227,6 +227,17 @@ async def test_another_process_promotes_and_rolls_back(db: Database) -> None:
     finally:
         await here.close()
         await elsewhere.close()
+
+
+async def test_a_worker_says_which_model_serves_where_none_is_configured(db: Database) -> None:
+    """What is trained is what serves: the trainer may see another machine, or no GPU."""
+    await registry.say_base(db, "critic", hub.DEFAULT)  # another day, on a GPU
+    holder = await swap.first(db, db.settings)
+    assert await registry.base(db) == registry.NANO
+    await holder.close()
+    fell_back, default = Scripted(model="nano"), Scripted(model="InternVL2-2B")
+    assert choice.served(db.settings, fell_back) == registry.NANO
+    assert choice.served(db.settings, default) == hub.DEFAULT
 
 
 async def test_a_worker_that_starts_with_a_broken_version_serves_the_one_before(

@@ -31,11 +31,10 @@ def list_versions(
 ) -> None:
     """All versions, newest first, and what a worker serves now."""
 
-    async def read(db: Database) -> tuple[list[Version], dict[str, Any] | None]:
-        return await registry.listing(db), await registry.serving(db)
+    async def read(db: Database) -> tuple[list[Version], dict[str, Any] | None, str]:
+        return await registry.listing(db), await registry.serving(db), await registry.base(db)
 
-    settings = settings_.load()
-    versions, serving = _with_db(read)
+    versions, serving, base = _with_db(read)
     if as_json:
         keys = ("name", "role", "status", "base", "run_id", "path")
         rows = [{key: getattr(v, key) for key in keys} for v in versions]
@@ -49,7 +48,7 @@ def list_versions(
         table.add_row(version.name, status, version.base, made, verdict(version.report))
     console.print(table)
     name = serving and serving["version"]
-    console.print(f"serving: {name or registry.base(settings)}")
+    console.print(f"serving: {name or base}")
     if serving and serving["error"]:
         console.print(f"the last change failed: {serving['error']}", style="red")
 
@@ -72,14 +71,13 @@ def rollback(
 ) -> None:
     """Return to the version that served before."""
 
-    async def run(db: Database) -> Version | None:
+    async def run(db: Database) -> str:
         back = await registry.rollback(db, reason=reason)
-        to = back.name if back else None
+        to = back.name if back else await registry.base(db)
         await audit.record(db, ACTOR, "rollback", to, reason=reason)
-        return back
+        return to
 
-    back = _with_db(run)
-    typer.echo(f"{back.name if back else registry.base(settings_.load())} is live")
+    typer.echo(f"{_with_db(run)} is live")
 
 
 @app.command("publish")

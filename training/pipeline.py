@@ -29,13 +29,13 @@ from typing import Any, Final
 
 import structlog
 
-from engine import Engine, nano, swap
+from engine import Engine, choice, hub, nano, swap
 from engine.datasets import DatasetError
 from engine.versions import Load, loader
 from foodcritic import registry, runs, wake
 from foodcritic.columns import ModelStatus, RunStatus
 from foodcritic.db import Database
-from foodcritic.errors import FoodcriticError, LeaseLost, RunCancelled
+from foodcritic.errors import FoodcriticError, LeaseLost, ModelError, RunCancelled
 from foodcritic.registry import Version
 from foodcritic.runs import Run, Stage
 from foodcritic.settings import Settings
@@ -66,6 +66,9 @@ class _Work:
     run: Run
     #: Told what is being done, in a line.
     say: Callable[[str], object]
+    #: What is trained: its name, as versions know it, and its checkpoint.
+    base: str = registry.NANO
+    start: Path = nano.MODEL
 
     @property
     def folder(self) -> Path:
@@ -82,21 +85,48 @@ class _Work:
         self.run = await runs.renew(self.db, self.run, metrics=found)
 
 
-def base(settings: Settings) -> Path:
-    """The checkpoint folder that is trained.
+async def base(db: Database, settings: Settings) -> tuple[str, Path]:
+    """The name and the checkpoint folder of what is trained: the model that serves as configured.
 
     Raises:
-        DatasetError: the configured model is no folder here.
+        DatasetError: it is not to be had here, or could not be judged here; with the remedy.
     """
-    named = settings.model
-    if named is None:
-        return nano.MODEL
-    folder = Path(named)
-    if not folder.is_dir():
+    name = await registry.base(db)
+    if choice.choose(settings).kind == "openai":
         raise DatasetError(
-            f"FOODCRITIC_MODEL={named} is no folder: download it, and set the folder, to train it"
+            f"the server at FOODCRITIC_ENGINE_URL serves {name}, and can load nothing that is "
+            "trained: give the trainer FOODCRITIC_ENGINE=lmdeploy (or openvino), and as "
+            "FOODCRITIC_MODEL what that server was started with"
         )
-    return folder
+    if name == registry.NANO:
+        return name, nano.MODEL
+    try:
+        folder = await asyncio.to_thread(hub.find, name, settings)
+    except ModelError as error:
+        raise DatasetError(
+            f"{name} serves, and is what would be trained, but is not here ({error}): download it "
+            "and set FOODCRITIC_MODEL to its folder, for workers too"
+        ) from error
+    if not list(folder.glob("*.safetensors")):
+        raise DatasetError(
+            f"{name} serves, but {folder} holds no *.safetensors, which training begins with: set "
+            "FOODCRITIC_MODEL to the checkpoint that it was made from"
+        )
+    return name, folder
+
+
+def settled(settings: Settings, name: str, folder: Path) -> Settings:
+    """The settings by which exactly this model is asked: `auto` would take nano in its place."""
+    if name == registry.NANO:
+        return settings.model_copy(update={"engine": "openvino", "model": None})
+    trusted = settings.trusted_models
+    if name in trusted:
+        trusted = (*trusted, str(folder))
+    chosen = settings.model_copy(update={"model": name, "trusted_models": trusted})
+    kind = choice.choose(chosen).kind
+    if kind == "openvino":  # it knows folders only
+        chosen = chosen.model_copy(update={"model": str(folder)})
+    return chosen.model_copy(update={"engine": kind})
 
 
 async def watch(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -157,6 +187,10 @@ async def work(
 
 
 async def _stages(made: _Work) -> None:
+    made.base, made.start = await base(made.db, made.settings)
+    if made.run.base not in (None, made.base):
+        raise DatasetError(f"it began with {made.run.base}, and now {made.base} serves: train anew")
+    made.settings = settled(made.settings, made.base, made.start)
     snapshot = await _dataset(made)
     live = await registry.live(made.db)
     trained = await _train(made, snapshot)
@@ -209,8 +243,8 @@ async def _room(made: _Work) -> None:
 
 async def _train(made: _Work, snapshot: Snapshot) -> Path:
     """The folder of the trained checkpoint."""
-    start, data, out = base(made.settings), made.folder / "data", made.folder / "model"
-    await made.stage("prepare", base=registry.base(made.settings))
+    data, out = made.folder / "data", made.folder / "model"
+    await made.stage("prepare", base=made.base)
     if out.is_dir():  # it was trained before we died
         return out
     await _room(made)
@@ -244,7 +278,7 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
         made.run.recipe,
         data,
         made.folder,
-        start,
+        made.start,
         on_step=on_step,
         say=tell,
         overrides=overrides,
@@ -270,7 +304,7 @@ async def _convert(made: _Work, trained: Path) -> Version:
         made.db,
         name=name,
         path=folder,
-        base=registry.base(made.settings),
+        base=made.base,
         sha256=digest,
         run_id=made.run.id,
     )

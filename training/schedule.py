@@ -83,7 +83,7 @@ async def propose(db: Database, settings: Settings) -> Run | None:
         log.info("nightly.not_enough", new=fresh, needed=settings.train_after)
         return None
     try:
-        made = await runs.create(db, runs.recipe(settings), actor=ACTOR, config={"new": fresh})
+        made = await runs.create(db, await runs.recipe(db), actor=ACTOR, config={"new": fresh})
     except RunBusy as busy:
         log.info("nightly.busy", reason=str(busy))
         return None

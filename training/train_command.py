@@ -65,7 +65,7 @@ async def _run(settings: Settings, recipe: str | None, overrides: dict[str, str]
         await runs.sweep(db)
         waiting = await runs.unfinished(db)
         if waiting is None:
-            name = recipe or runs.recipe(settings)
+            name = recipe or await runs.recipe(db)
             waiting = await runs.create(db, name, actor="shell", config={"set": overrides})
         run = await runs.claim(db, pipeline.trainer(), waiting.id)
         if run is None:

@@ -38,7 +38,7 @@ async def on_models_tap(press: Press) -> None:
                 raise ModelError(texts.text(press.lang, "tap-stale"))
             why = f"rolled back by {press.actor}"
             back = await registry.rollback(db, reason=why, failed=press.number)
-            name = back.name if back else registry.base(db.settings)
+            name = back.name if back else await registry.base(db)
             await audit.record(db, press.actor, "rollback", name, reason=why)
             said = texts.text(press.lang, "tap-model-back", name=name)
     except ModelError as error:
@@ -54,7 +54,8 @@ async def on_models_tap(press: Press) -> None:
 async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | None]:
     db = desk.db
     live, said = await registry.live(db), await registry.serving(db)
-    name = live.name if live else registry.base(db.settings)
+    line = await registry.base(db)
+    name = live.name if live else line
     lines = [texts.text(lang, "models-list", name=name)]
     if said and said["error"]:
         lines.append(texts.text(lang, "models-error", reason=str(said["error"])[:LONGEST]))
@@ -65,7 +66,7 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
     buttons = [
         (_label(lang, version), data("models", "promote", version.id))
         for version in versions
-        if version.status is not ModelStatus.LIVE and version.base == registry.base(db.settings)
+        if version.status is not ModelStatus.LIVE and version.base == line
     ][:BUTTONS]
     made = [(button,) for button in buttons]
     if live is not None:

@@ -26,7 +26,7 @@ async def on_retrain(order: Order) -> None:
         return
     go, no = (texts.text(order.lang, f"button-retrain-{what}") for what in ("go", "no"))
     keyboard = rows(((go, data("retrain", "go", 1)), (no, data("retrain", "no", 1))))
-    name = runs.recipe(db.settings)
+    name = await runs.recipe(db)
     await order.answer("retrain-ask", keyboard, count=await _approved(db), name=name)
 
 
@@ -57,7 +57,7 @@ def cancel(lang: Lang, run_id: int) -> InlineKeyboardMarkup:
 async def _go(press: Press) -> None:
     db = press.desk.db
     try:
-        run = await runs.create(db, runs.recipe(db.settings), actor=press.actor)
+        run = await runs.create(db, await runs.recipe(db), actor=press.actor)
     except RunBusy as busy:
         stage = texts.text(press.lang, f"run-{busy.stage}", number=busy.run_id or 0)
         await _say(press, "retrain-busy", number=busy.run_id or 0, stage=stage.rstrip("。."))

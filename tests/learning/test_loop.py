@@ -260,7 +260,7 @@ async def _is_poisoned(db: Database, settings: Settings, tg: Telegram) -> None:
     await approved(db)
     # Fewer steps do: names that mean nothing are not learnt by more.
     fewer = {"set": {"data.epochs": "3"}}
-    recipe = runs.recipe(settings)
+    recipe = await runs.recipe(db)
     run = await runs.create(db, recipe, actor=f"telegram:{BOSS}", config=fewer)
     async with trainer(settings):
         run = await ended(db, run.id)
