@@ -97,7 +97,7 @@ class LMDeploy:
         return Scored(ids=ids, tops=[_as_dict(top) for top in tops])
 
     async def close(self) -> None:
-        self._streams.kill("the engine was closed")
+        self._streams.close()
         self._idle.clear()
         engines, self._engines = self._engines, []
         for engine in engines:
@@ -106,9 +106,10 @@ class LMDeploy:
         gc.collect()
         self._torch.cuda.empty_cache()
 
-    def _ask(self, prompt: Prompt, how: Any, *, stream: bool) -> AsyncGenerator[Any, None]:
+    async def _ask(self, prompt: Prompt, how: Any, *, stream: bool) -> AsyncGenerator[Any, None]:
         """LMDeploy's outputs for a prompt, as they come."""
         self._streams.check()
+        pictures = self._multimodal(prompt)
         if not self._started and self.plan.backend == "pytorch":
             for engine in self._engines:  # its loop is the one it is first used from
                 engine.start_loop()
@@ -120,7 +121,7 @@ class LMDeploy:
         answer = instance.async_stream_infer(
             session,
             input_ids=prompt.ids,
-            multimodal=self._multimodal(prompt),
+            multimodal=pictures,
             gen_config=how,
             stream_output=stream,
             adapter_name=None,
@@ -133,7 +134,9 @@ class LMDeploy:
             self._busy[which] -= 1
             idle.append(instance)
 
-        return self._streams.read(_checked(answer), stop, done)
+        async with aclosing(self._streams.read(_checked(answer), stop, done)) as outs:
+            async for out in outs:
+                yield out
 
     def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:
         items = []

@@ -2,11 +2,12 @@
 
 ```
  --replicas 1   api_server on PORT
- --replicas N   proxy on PORT ◀── registers ── api_server on PORT + 1 … PORT + N, one GPU each
+ --replicas N   proxy on PORT ◀── `front` ── api_server on PORT + 1 … PORT + N, one GPU each
 ```
 
 Each process is a supervised child with a log of its own; one that dies, or stops answering
-/health, starts again. Any number of workers, here or elsewhere, use it with FOODCRITIC_ENGINE_URL.
+/health, starts again, and none outlives us. Any number of workers, here or elsewhere, use it with
+FOODCRITIC_ENGINE_URL.
 """
 
 import asyncio
@@ -14,11 +15,11 @@ import sys
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import structlog
 
-from engine import card, choice, hub, nano
+from engine import card, choice, front, hub, nano
 from engine.plan import Plan
 from foodcritic import supervise
 from foodcritic.errors import SettingsError
@@ -32,19 +33,27 @@ HEALTH: Final = 10.0
 log = structlog.get_logger(__name__)
 
 
-#: LMDeploy's command line; the key comes by the environment, since others can read commands.
+#: LMDeploy's command line. The kernel ends it with us, whatever ends us; the key comes by the
+#: environment, since others can read commands.
 LAUNCH: Final = """
-import os, sys
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(os.environ["FOODCRITIC_PARENT"]):
+    sys.exit("orphaned")
 from lmdeploy.cli.entrypoint import run
 if os.environ.get("FOODCRITIC_ENGINE_KEY"):
     sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
+if sys.argv[2] == "proxy":
+    from engine.front import Guard
+    from lmdeploy.serve.proxy.proxy import app
+    app.add_middleware(Guard)
 run()
 """
+#: Seconds between the proxy's own looks at its servers: one that hangs is left out by then.
+PROXY_LOOKS: Final = "10"
 
 
-def api_server(
-    folder: Path, name: str, plan: Plan, *, host: str, port: int, proxy: str | None
-) -> list[str]:
+def api_server(folder: Path, name: str, plan: Plan, *, host: str, port: int) -> list[str]:
     """The command of one api_server."""
     command = [
         *(sys.executable, "-c", LAUNCH, "serve", "api_server", str(folder)),
@@ -61,8 +70,6 @@ def api_server(
         command.append("--enable-prefix-caching")
     if plan.trusted:
         command.append("--trust-remote-code")
-    if proxy:
-        command += ["--proxy-url", proxy]
     return command
 
 
@@ -90,52 +97,61 @@ async def serve(
     logs.mkdir(parents=True, exist_ok=True)
     alone = replicas == 1
     secret = {"FOODCRITIC_ENGINE_KEY": key or ""}
-    proxy = None if alone else f"http://127.0.0.1:{port}"
+    proxy = None if alone else f"http://{_reached(host)}:{port}"
+    plans = [choice.planned(settings, model, folder, one) for one in cards[:replicas]]
     with ExitStack() as files:
 
-        def output(what: str) -> object:
+        def output(what: str) -> IO[bytes]:
             return files.enter_context((logs / f"engine-{what}.log").open("ab"))
 
         children = []
         if not alone:
-            command = [sys.executable, "-c", LAUNCH, "serve", "proxy"]
+            command = [sys.executable, "-c", LAUNCH, "serve", "proxy", "--disable-cache-status"]
             command += ["--server-name", host, "--server-port", str(port)]
-            children.append(_keep("proxy", command, stop, output("proxy"), host, None, secret))
-        for number in range(replicas):
-            one = cards[number]
-            plan = choice.planned(settings, model, folder, one)
+            env = {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": PROXY_LOOKS} | secret
+            children.append(supervise.keep("proxy", command, stop, output=output("proxy"), env=env))
+        for number, plan in enumerate(plans):
             at, where = (port, host) if alone else (port + 1 + number, "127.0.0.1")
-            command = api_server(folder, name, plan, host=where, port=at, proxy=proxy)
-            env = {"CUDA_VISIBLE_DEVICES": str(one.index)} | secret
+            command = api_server(folder, name, plan, host=where, port=at)
+            env = {"CUDA_VISIBLE_DEVICES": str(cards[number].index)} | secret
+            server = f"http://{_reached(where)}:{at}"
             children.append(
-                _keep(f"server-{number}", command, stop, output(str(number)), where, at, env)
+                _keep(number, command, stop, output(str(number)), env, server, name, proxy)
             )
         log.info("engine.serving", url=f"http://{host}:{port}/v1", model=name, logs=str(logs))
         await asyncio.gather(*children)
 
 
 async def _keep(
-    name: str,
+    number: int,
     command: list[str],
     stop: asyncio.Event,
-    output: object,
-    host: str,
-    port: int | None,
+    output: IO[bytes],
     env: dict[str, str],
+    server: str,
+    model: str,
+    proxy: str | None,
 ) -> None:
-    at = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    """Keep one api_server, and the proxy told of it."""
 
     async def healthy() -> bool:
-        return await asyncio.to_thread(answers, f"http://{at}:{port}/health")
+        well = await asyncio.to_thread(answers, f"{server}/health")
+        if well and proxy:
+            await asyncio.to_thread(front.joined, proxy, server, model)
+        return well
+
+    async def died(pid: int) -> None:
+        if proxy:
+            await asyncio.to_thread(front.gone, proxy, server)
 
     await supervise.keep(
-        name,
-        command,
-        stop,
-        output=output,  # type: ignore[arg-type]
-        env=env,
-        healthy=healthy if port else None,
+        f"server-{number}", command, stop, died=died, output=output, env=env, healthy=healthy
     )
+
+
+def _reached(host: str) -> str:
+    """Where this machine reaches what listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def answers(url: str) -> bool:

@@ -7,13 +7,17 @@
                      progress ─▶ watchdog ─── EngineDied ──┘ no token for anybody for `hang` seconds
 ```
 
-The engine as a whole is watched, not each answer: under load one may wait long for its turn.
+The engine as a whole is watched, not each answer: under load one may wait long for its turn. One
+that fails again and again, or does not let go of an answer, is given up as well: what CUDA calls a
+sticky error ends every later answer too.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
+
+import structlog
 
 from engine.runner import EngineDied
 from foodcritic.errors import EngineError
@@ -26,6 +30,10 @@ MANY: Final = 8
 PAUSE: Final = 0.02
 #: Seconds without any token while answers are open, after which the engine is given up.
 HANG: Final = 60.0
+#: Answers that may fail in a row, without a token for anybody in between.
+FAILURES: Final = 5
+
+log = structlog.get_logger(__name__)
 
 
 class Streams:
@@ -35,9 +43,11 @@ class Streams:
         self._hang = hang
         self._open: set[asyncio.Queue[Any]] = set()
         self._progress = 0.0
+        self._failed = 0
         self._watch: asyncio.TimerHandle | None = None
         #: Why the engine is beyond answering; None while it is not.
         self.dead: str | None = None
+        self._end: type[EngineError] = EngineDied
 
     def __len__(self) -> int:
         return len(self._open)
@@ -71,38 +81,61 @@ class Streams:
         finally:
             self._open.discard(pieces)
             if not pump.done() and not self.dead:
-                await asyncio.shield(asyncio.ensure_future(_stopped(stop, pump)))
+                await asyncio.shield(asyncio.ensure_future(self._stopped(stop, pump)))
 
     def check(self) -> None:
-        """Raise `EngineDied` if it has."""
+        """Raise `EngineDied` if it has, `EngineError` if it was closed."""
         if self.dead:
-            raise EngineDied(self.dead)
+            raise self._end(self.dead)
 
-    def kill(self, reason: str) -> None:
+    def kill(self, reason: str, end: type[EngineError] = EngineDied) -> None:
         """Give the engine up: every open answer ends with an error, and so does every new one."""
-        self.dead = reason
+        self.dead, self._end = reason, end
         for pieces in self._open:
-            pieces.put_nowait(EngineDied(reason))
+            pieces.put_nowait(end(reason))
         if self._watch:
             self._watch.cancel()
+
+    def close(self) -> None:
+        """End what is open: another engine answers it, this process is well."""
+        if not self.dead:
+            self.kill("the engine was closed", EngineError)
 
     async def _pump(
         self, answer: AsyncIterator[T], pieces: asyncio.Queue[Any], done: Callable[[], None]
     ) -> None:
         try:
             async for piece in answer:
-                self._progress = time.monotonic()
+                self._progress, self._failed = time.monotonic(), 0
                 pieces.put_nowait(piece)
                 if len(self._open) > MANY:
                     await asyncio.sleep(PAUSE)
+        except EngineDied as error:
+            self.kill(str(error))
         except EngineError as error:
-            pieces.put_nowait(error)
+            self._fails(error, pieces)
         except Exception as error:  # what runs models raises anything
             reason = f"{type(error).__name__}: {str(error)[:300]}"
-            pieces.put_nowait(EngineError(f"the engine failed: {reason}"))
+            self._fails(EngineError(f"the engine failed: {reason}"), pieces)
         finally:
             done()
             pieces.put_nowait(None)
+
+    def _fails(self, error: EngineError, pieces: asyncio.Queue[Any]) -> None:
+        self._failed += 1
+        pieces.put_nowait(error)
+        if self._failed >= FAILURES and not self.dead:
+            self.kill(f"{self._failed} answers failed in a row, the last one with: {error}")
+
+    async def _stopped(self, stop: Callable[[], Awaitable[None]], pump: asyncio.Task[None]) -> None:
+        """Tell the engine to end an answer, and wait until it has; one that does not is dead."""
+        try:
+            await stop()
+        except Exception:  # it may have ended by itself just now
+            log.exception("engine.not_stopped")
+        await asyncio.wait({pump}, timeout=self._hang)
+        if not pump.done() and not self.dead:
+            self.kill(f"the engine has not let go of an answer for {self._hang:.0f} s")
 
     def _look(self) -> None:
         """Look again when the engine could have been silent for too long."""
@@ -119,8 +152,3 @@ class Streams:
                 self._watch = loop.call_later(self._hang - silent, look)
 
         self._watch = loop.call_later(self._hang, look)
-
-
-async def _stopped(stop: Callable[[], Awaitable[None]], pump: asyncio.Task[None]) -> None:
-    await stop()
-    await asyncio.wait({pump})

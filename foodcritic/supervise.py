@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import IO, Final
@@ -107,13 +108,23 @@ async def orphaned(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
+def end_within(seconds: float) -> None:
+    """End this process after so many seconds, if it has not ended by then: no clean-up, no wait.
+
+    For a process whose native code hangs: Python's own way out would wait for it.
+    """
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
 async def _watch(
     name: str, child: asyncio.subprocess.Process, healthy: Callable[[], Awaitable[bool]]
 ) -> None:
     """Kill a child that was healthy once and is not any more."""
     was, bad = False, 0
     while True:
-        await asyncio.sleep(5 * LOOK)
+        await asyncio.sleep(5 * LOOK if was else LOOK)
         if await healthy():
             was, bad = True, 0
         elif was:

@@ -225,13 +225,10 @@ def test_the_doctor_is_a_command() -> None:
 
 def test_the_servers_command_holds_our_settings_and_no_key(tmp_path: Path) -> None:
     made = plan.make(checkpoint(tmp_path / "2b"), h200())
-    command = serving.api_server(
-        tmp_path, "2b", made, host="127.0.0.1", port=1234, proxy="http://127.0.0.1:1"
-    )
+    command = serving.api_server(tmp_path, "2b", made, host="127.0.0.1", port=1234)
     told = dict(itertools.pairwise(command))
     assert told["--session-len"] == "16384"
     assert told["--dtype"] == "bfloat16"
-    assert told["--proxy-url"] == "http://127.0.0.1:1"
     assert "--enable-prefix-caching" in command
     assert "--trust-remote-code" not in command
     assert "--api-keys" not in command

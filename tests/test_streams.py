@@ -133,3 +133,95 @@ async def test_under_load_tokens_come_together(monkeypatch: pytest.MonkeyPatch) 
     assert await read() < 0.05
     took = await asyncio.gather(*(read() for _ in range(streams.MANY + 2)))
     assert max(took) >= 0.1
+
+
+async def test_an_engine_that_does_not_let_go_of_an_answer_is_given_up() -> None:
+    """Whoever closed the answer goes on."""
+    open_ = Streams(hang=0.1)
+    reading = open_.read(never(), nothing)
+    assert await anext(reading) == 0
+    async with asyncio.timeout(5):
+        await reading.aclose()
+    with pytest.raises(EngineDied, match="let go"):
+        open_.check()
+
+
+async def test_an_engine_that_cannot_be_told_to_stop_is_still_waited_for() -> None:
+    ended = asyncio.Event()
+
+    async def long() -> AsyncIterator[int]:
+        yield 0
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    async def broken() -> None:
+        raise RuntimeError("no such session")
+
+    open_ = Streams()
+    reading = open_.read(long(), broken)
+    assert await anext(reading) == 0
+    await reading.aclose()
+    assert ended.is_set()
+    open_.check()
+
+
+async def failing() -> AsyncIterator[int]:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    yield 0
+
+
+async def fails(open_: Streams, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(EngineError, match="illegal memory"):
+            async for _ in open_.read(failing(), nothing):
+                pass
+
+
+async def test_an_engine_that_fails_again_and_again_is_given_up() -> None:
+    """CUDA's errors stay: only a fresh process helps."""
+    open_ = Streams()
+    await fails(open_, streams.FAILURES)
+    with pytest.raises(EngineDied, match="5 answers failed in a row"):
+        open_.check()
+
+
+async def test_an_engine_that_fails_now_and_then_goes_on() -> None:
+    """A prompt that it cannot take is no end."""
+    open_ = Streams()
+    for _ in range(3):
+        await fails(open_, streams.FAILURES - 1)
+        assert [piece async for piece in open_.read(counting(1), nothing)] == [0]
+    open_.check()
+
+
+async def test_an_engine_that_says_it_died_ends_every_answer() -> None:
+    open_ = Streams()
+
+    async def dying() -> AsyncIterator[int]:
+        yield 0
+        raise EngineDied("the engine's loop has ended")
+
+    async def read(answer: AsyncIterator[int]) -> None:
+        async for _ in open_.read(answer, nothing):
+            pass
+
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(read(never()), read(dying()), return_exceptions=True)
+    assert [type(error) for error in found] == [EngineDied, EngineDied]
+
+
+async def test_a_closed_engine_ends_its_answers_but_not_the_process() -> None:
+    """Another engine took over: what was cut off is tried again there."""
+    open_ = Streams()
+
+    async def read() -> None:
+        async for _ in open_.read(never(), nothing):
+            pass
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    open_.close()
+    for ended in (reading, asyncio.create_task(read())):
+        with pytest.raises(EngineError, match="was closed") as raised:
+            await ended
+        assert not isinstance(raised.value, EngineDied)

@@ -107,3 +107,14 @@ async def test_jobs_of_a_dead_process_wait_again_at_once(db: database.Database) 
     assert await orphans.give_back(db, 17) == 1
     assert (await queue.get(db, mine.id)).status is JobStatus.TODO
     assert (await queue.get(db, other.id)).status is JobStatus.DOING
+
+
+async def test_a_process_that_cannot_end_is_ended() -> None:
+    """A thread inside a dead engine would keep Python's own way out waiting for ever."""
+    code = (
+        "import threading\nfrom foodcritic import supervise\n"
+        "threading.Thread(target=threading.Event().wait).start()\nsupervise.end_within(0.1)"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    async with asyncio.timeout(20):
+        assert await process.wait() == 1

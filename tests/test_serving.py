@@ -1,0 +1,199 @@
+"""`foodcritic engine serve`, its real processes, over a stand-in for LMDeploy and for two GPUs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from engine import Generation, Message, front, nano
+from engine.openai import OpenAI, connect
+from foodcritic.errors import EngineError, ModelError
+from tests.conftest import settings_for
+
+STANDIN = Path(__file__).parent / "standin"
+GPUS = "".join(f"{n}, NVIDIA H200, 143771, 143155, 580.159.04, 9.0\n" for n in range(2))
+GREEDY = Generation(greedy=True, max_new_tokens=40)
+PATIENCE = 40.0
+
+
+def free_port() -> int:
+    """The first of three free ones in a row."""
+    while True:
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError, OverflowError):
+            first = taken.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            for after in (1, 2):
+                taken.enter_context(socket.socket()).bind(("127.0.0.1", port + after))
+            return port
+
+
+def two_gpus(home: Path) -> None:
+    """What NVIDIA's tool would say, in a folder for PATH."""
+    home.mkdir(exist_ok=True)
+    tool = home / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\nprintf '{GPUS}'\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    home: Path, replicas: int
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The running command and its address."""
+    two_gpus(home)
+    port = free_port()
+    env = os.environ | {
+        "PATH": f"{home}:{os.environ['PATH']}",
+        "PYTHONPATH": str(STANDIN),
+        "FOODCRITIC_HOME": str(home),
+        "FOODCRITIC_MODEL": str(nano.MODEL),
+        "FOODCRITIC_ENGINE_KEY": "secret",
+    }
+    command = [sys.executable, "-m", "foodcritic", "engine", "serve"]
+    command += ["--port", str(port), "--replicas", str(replicas)]
+    with (home / "serve.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*command, env=env, stdout=log, stderr=log)
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait_for(process.wait(), PATIENCE)
+
+
+async def until(home: Path, what: str, met: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition; a failure shows the log."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not await met():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"{what} never came:\n{(home / 'serve.log').read_text()[-3000:]}")
+
+
+async def connected(home: Path, url: str) -> OpenAI:
+    made: list[OpenAI] = []
+
+    async def met() -> bool:
+        with contextlib.suppress(ModelError):
+            made.append(await connect(settings_for(home, engine_url=url, engine_key="secret")))
+        return bool(made)
+
+    await until(home, "a server", met)
+    return made[0]
+
+
+async def asked(engine: OpenAI, count: int) -> list[set[str] | EngineError]:
+    """For each of so many questions at once, the processes that answered it, or the error."""
+
+    async def one() -> set[str] | EngineError:
+        stream = engine.stream([Message(role="user", text="Hello")], GREEDY)
+        try:
+            async with aclosing(stream) as pieces:
+                said = "".join([piece async for piece in pieces]).split()
+        except EngineError as error:
+            return error
+        assert len(said) == 12, "an answer is whole, or an error"
+        return set(said)
+
+    async with asyncio.timeout(PATIENCE):
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+
+def processes(found: list[set[str] | EngineError]) -> set[int]:
+    return {int(pid) for one in found if isinstance(one, set) for pid in one}
+
+
+async def both(engine: OpenAI, home: Path) -> set[int]:
+    """The two servers, once both answer and nothing fails."""
+    seen: set[int] = set()
+
+    async def met() -> bool:
+        found = await asked(engine, 8)
+        seen.clear()
+        seen.update(processes(found))
+        return len(seen) == 2 and not any(isinstance(one, EngineError) for one in found)
+
+    await until(home, "the second server", met)
+    return set(seen)
+
+
+def children(home: Path) -> dict[str, int]:
+    """The newest process of each child, by name."""
+    lines = [line for line in (home / "serve.log").read_text().splitlines() if '"child.st' in line]
+    return {one["child"]: one["pid"] for one in map(json.loads, lines)}
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_replicas_come_back_when_killed_and_none_outlives_us(tmp_path: Path) -> None:
+    """A killed server costs its own answers, a killed proxy too; afterwards both answer again."""
+    home = tmp_path / "home"
+    async with serving(home, 2) as (process, url):
+        engine = await connected(home, url)
+        first, second = await both(engine, home)
+        load = asyncio.create_task(asked(engine, 16))
+        await asyncio.sleep(0.1)
+        os.kill(first, signal.SIGKILL)
+        found = await load
+        assert len(found) == 16
+        assert second in processes(found)
+        # At once: nobody waits until the proxy finds out by itself.
+        await asyncio.sleep(0.3)
+        assert processes(await asked(engine, 6)) == {second}
+        os.kill(children(home)["proxy"], signal.SIGKILL)
+        assert first not in await both(engine, home)
+        await engine.close()
+        left = children(home)
+        assert set(left) == {"proxy", "server-0", "server-1"}
+        process.kill()
+        await process.wait()
+
+        async def ended() -> bool:
+            return not any(map(runs, left.values()))
+
+        await until(home, "their end", ended)
+
+
+async def test_strangers_cannot_tell_the_proxy_of_servers() -> None:
+    """LMDeploy's /nodes takes orders from anybody, key or not."""
+
+    async def app(scope: front.Scope, receive: object, send: object) -> None:
+        heard.append(scope["path"])
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    guard, heard, sent = front.Guard(app), list[str](), list[object]()
+    for client in ("203.0.113.5", "127.0.0.1", "198.51.100.1"):
+        for path in ("/v1/models", "/nodes/add", "/nodes/terminate_all", "/distserve/gc", "/"):
+            scope = {"type": "http", "path": path, "client": (client, 1)}
+            await guard(scope | {"server": ("198.51.100.1", 1)}, None, send)
+    local = ["/v1/models", "/nodes/add", "/nodes/terminate_all", "/distserve/gc", "/"]
+    assert heard == ["/v1/models", *local, *local]
+    assert len(sent) == 8
+
+
+def test_a_proxy_that_is_away_is_asked_again_later() -> None:
+    assert front.joined("http://127.0.0.1:9", "http://127.0.0.1:10", "nano") is False
+    front.gone("http://127.0.0.1:9", "http://127.0.0.1:10")
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen("http://127.0.0.1:9", timeout=1)
