@@ -25,7 +25,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -42,7 +41,6 @@ from foodcritic.columns import Base
 from foodcritic.settings import Settings
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
-BUSY_TIMEOUT_MS = 30_000
 #: Alembic keeps its context in globals: one thread at a time
 _ALEMBIC = threading.Lock()
 
@@ -108,12 +106,11 @@ async def connect(settings: Settings, *, now: Callable[[], datetime] = utcnow) -
     if url.get_backend_name() == "sqlite":
         _folder_of(url)
         engine = create_async_engine(
-            url,
+            fast_sqlite.address(url),
             pool_size=8,
             max_overflow=24,
             connect_args={"async_creator_fn": fast_sqlite.connect},
         )
-        sa.event.listen(engine.sync_engine, "connect", _sqlite_connect)
         sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     else:
         engine = create_async_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True)
@@ -162,16 +159,6 @@ def _folder_of(url: sa.URL) -> None:
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         # The database holds what people wrote: nobody else on the machine may read it.
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _sqlite_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, below
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
