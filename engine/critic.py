@@ -172,8 +172,12 @@ def answer(engine: Engine, request: Request, generation: Generation | None = Non
 async def look(engine: Engine, request: Request) -> Hint:
     """The naming pass: what the photo shows, and whether that is doubtful.
 
-    A follow-up has the name in its history, and a photo-less question none to look for.
+    A follow-up has the name in its history, and a photo-less question none to look for. That there
+    was no dish is said again: a small model would soon see one.
     """
+    first = request.history[0].answer if request.history else ""
+    if first.startswith(critique.NO_DISH[request.lang]) and not request.evidence:
+        return Hint(no_dish=True)
     if not request.photos or request.history:
         return Hint(evidence=request.evidence)
     asked = Message(role="user", text=prompts.naming(request.lang), images=request.photos)

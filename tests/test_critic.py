@@ -90,6 +90,17 @@ async def test_a_follow_up_repeats_the_conversation_with_its_photo_first() -> No
     assert "im_end" not in messages[4].text
 
 
+@pytest.mark.parametrize("lang", ["zh", "en"])
+async def test_a_follow_up_about_no_dish_is_told_so_again(lang: Lang) -> None:
+    """Else a small model goes on about a dish that is not there."""
+    engine = Scripted(pieces=["Nothing."])
+    turns = (Turn(question="", answer=f"{NO_DISH[lang]}\n\n…"), Turn(question="?", answer="…"))
+    asked = Request(kind="question", lang=lang, question="?", photos=(PHOTO,), history=turns)
+    await written(engine, asked)
+    assert prompts.Hint(no_dish=True).line(lang) in engine.asked[0][-1].text
+    assert not engine.named
+
+
 async def test_history_that_does_not_fit_is_left_out() -> None:
     """The first turn, about the photo, stays; so do the latest that fit."""
     engine = Scripted(context=1000)
