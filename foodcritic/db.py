@@ -35,8 +35,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from foodcritic import outage, wake
 from foodcritic import sqlite as fast_sqlite
-from foodcritic import wake
 from foodcritic.columns import Base
 from foodcritic.settings import Settings
 
@@ -138,9 +138,14 @@ async def connected(settings: Settings) -> AsyncIterator[Database]:
 
 
 async def migrate(settings: Settings) -> None:
-    """Upgrade to the newest schema; safe to call from several processes at once."""
-    _folder_of(sa.make_url(settings.database))
-    await asyncio.to_thread(alembic, settings.database, "upgrade", "head")
+    """Upgrade to the newest schema; safe to call from several processes at once.
+
+    Raises:
+        SettingsError: the database cannot be had, or is newer than we are.
+    """
+    with outage.explained(settings):
+        _folder_of(sa.make_url(settings.database))
+        await asyncio.to_thread(alembic, settings.database, "upgrade", "head")
 
 
 def alembic(url: str, command: str, *arguments: str) -> None:
