@@ -24,7 +24,7 @@ from bot.courier import CHANNEL
 from bot.delivery import NO_PREVIEW
 from bot.desk import Desk, bound, language
 from bot.markup import split
-from foodcritic import dishes, memes, queue, tables
+from foodcritic import dishes, jobs, memes, tables
 from foodcritic.columns import JobKind, JobStatus
 from foodcritic.critique import Critique
 from foodcritic.dishes import Lang
@@ -71,20 +71,17 @@ async def recent(desk: Desk, user_id: int) -> list[tuple[Job, str | None]]:
     """A person's latest critiques, newest first, with the file id of the card that was sent."""
     mine = (J.channel == CHANNEL, J.user_id == user_id, J.status == JobStatus.SUCCEEDED)
     async with desk.db.read() as session:
-        ids = await session.scalars(
-            sa.select(J.id)
+        rows = await session.execute(
+            sa.select(*jobs.COLUMNS)
             .where(*mine, J.kind == JobKind.CRITIQUE)
             .order_by(J.created.desc())
             .limit(RECENT)
         )
-        wanted = ids.all()
-    # One connection at a time: where all hold one and wait for another, all wait for ever.
-    jobs = [await queue.get(desk.db, job_id) for job_id in wanted]
-    keys = {f"{CHANNEL}:card:{job.id}": job.id for job in jobs}
-    async with desk.db.read() as session:
+        found = await jobs.load(session, rows.all(), desk.db.settings.media)
+        keys = {f"{CHANNEL}:card:{job.id}": job.id for job in found}
         sent = await session.execute(sa.select(J.key, J.delivery).where(J.key.in_(keys)))
         cards = {keys[row.key]: row.delivery.get("file_id") for row in sent}
-    return [(job, cards.get(job.id)) for job in jobs if memes.has_card(job)]
+    return [(job, cards.get(job.id)) for job in found if memes.has_card(job)]
 
 
 def matches(critique: Critique, words: list[str]) -> bool:

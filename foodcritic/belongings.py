@@ -86,14 +86,17 @@ async def find(session: AsyncSession, channel: str, user_id: int) -> Belongings:
 def _chats(channel: str, user_id: int) -> sa.Select[Any]:
     """Private chats, web and shell sessions in which nobody else ever spoke."""
     chat = tables.Chat
-    spoke, others = [], []
+    spoke: list[Any] = [sa.select(sa.literal(user_id, chat.id.type))]
+    others = []
     for table in (J, D):
+        spoke.append(
+            sa.select(table.chat_id).where(table.channel == channel, table.user_id == user_id)
+        )
         here = sa.and_(table.channel == chat.channel, table.chat_id == chat.id)
-        spoke.append(sa.select(table.id).where(here, table.user_id == user_id).exists())
         others.append(sa.select(table.id).where(here, table.user_id != user_id).exists())
     return (
         sa.select(chat.id)
         .where(chat.channel == channel, chat.kind.not_in(SHARED), chat.id >= 0)
-        .where(sa.or_(chat.id == user_id, *spoke), ~sa.or_(*others))
+        .where(chat.id.in_(sa.union(*spoke)), ~sa.or_(*others))
         .order_by(chat.id)
     )

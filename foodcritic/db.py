@@ -25,6 +25,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -103,17 +104,18 @@ class Database:
 async def connect(settings: Settings, *, now: Callable[[], datetime] = utcnow) -> Database:
     """Open the database of these settings (it must be migrated; see `migrate`)."""
     url = sa.make_url(settings.database)
+    # An error's parameters hold what people wrote, and errors are logged.
+    shared: dict[str, Any] = {"pool_size": 8, "max_overflow": 24, "hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         _folder_of(url)
         engine = create_async_engine(
             fast_sqlite.address(url),
-            pool_size=8,
-            max_overflow=24,
+            **shared,
             connect_args={"async_creator_fn": fast_sqlite.connect},
         )
         sa.event.listen(engine.sync_engine, "begin", _sqlite_begin)
     else:
-        engine = create_async_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True)
+        engine = create_async_engine(url, **shared, pool_pre_ping=True)
         sa.event.listen(engine.sync_engine, "begin", _postgresql_begin)
     dialect = engine.dialect.name
     return Database(

@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foodcritic import tables
 from foodcritic.db import Database
+
+#: Rows deleted in one transaction.
+_PAGE: Final = 5000
 
 U = tables.Update
 #: Rows are its parameters, so that it is compiled once and not for every number of rows.
@@ -126,14 +129,19 @@ async def offset(db: Database, source: str) -> int | None:
 async def sweep(db: Database, before: datetime) -> int:
     """Delete what was handled before a moment; the latest stays, for `offset`. How many went."""
     latest = sa.select(sa.func.max(U.update_id)).group_by(U.source)
-    async with db.write() as session:
-        gone = await session.execute(
-            sa.delete(U)
-            .where(U.handled < before, U.update_id.not_in(latest))
-            .returning(U.id)
-            .execution_options(synchronize_session=False)
-        )
-        return len(gone.all())
+    old = sa.select(U.id).where(U.handled < before, U.update_id.not_in(latest)).limit(_PAGE)
+    gone, page = 0, _PAGE
+    while page == _PAGE:  # in pieces: whoever writes meanwhile waits for none of them long
+        async with db.write() as session:
+            rows = await session.execute(
+                sa.delete(U)
+                .where(U.id.in_(old))
+                .returning(U.id)
+                .execution_options(synchronize_session=False)
+            )
+            page = len(rows.all())
+        gone += page
+    return gone
 
 
 async def _settle(db: Database, updates: Sequence[Update], *, error: str | None) -> None:

@@ -270,6 +270,7 @@ class Feedback(Base):
         _owner("users", "user_id"),
         sa.UniqueConstraint("job_id", "channel", "user_id"),
         sa.Index("ix_feedback_user", "channel", "user_id"),
+        sa.Index("ix_feedback_created", "created"),
         {"sqlite_autoincrement": True},
     )
 

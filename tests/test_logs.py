@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
 
 from foodcritic import logs, queue
@@ -115,3 +116,17 @@ async def test_one_line_says_how_long_a_job_took(
     assert (line["waited"], line["first_token"], line["took"]) == (1, 2, 5)
     assert (line["status"], line["model"], line["tiles"]) == ("succeeded", "nano", 1)
     assert "secret" not in stream.getvalue()
+
+
+async def test_an_error_of_the_database_does_not_say_what_people_wrote(
+    db: Database, tmp_path: Path
+) -> None:
+    stream, log = written(tmp_path)
+    ask, said = sa.text("SELECT * FROM nowhere WHERE question = :said"), "my secret broth"
+    try:
+        async with db.read() as session:
+            await session.execute(ask, {"said": said})
+    except sa.exc.SQLAlchemyError:
+        log.exception("failed")
+    assert "nowhere" in stream.getvalue()
+    assert said not in stream.getvalue()
