@@ -184,8 +184,9 @@ async def version(db: Database) -> registry.Version:
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"0" * 2_000_000)
     (folder / "README.md").write_text("of the base")
+    sha256 = registry.digest(folder)
     made = await registry.add(
-        db, name="critic-7", path=folder, base="OpenGVLab/InternVL2-2B", sha256="0"
+        db, name="critic-7", path=folder, base="OpenGVLab/InternVL2-2B", sha256=sha256
     )
     pairs = tuple(Pair(name=str(n), live=0, candidate=1) for n in range(20))
     verdict = gate.judge(Measured(corrections=pairs))

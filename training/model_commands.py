@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from foodcritic import audit, registry
+from foodcritic import audit, registry, runs
 from foodcritic import db as database
 from foodcritic import settings as settings_
 from foodcritic.db import Database
 from foodcritic.errors import ModelError
 from foodcritic.registry import Version
+from foodcritic.runs import Run
 
 T = TypeVar("T")
 ACTOR = "shell"
@@ -96,16 +97,21 @@ def publish_version(
     """Upload a version with its model card to a hub; first see what would be uploaded."""
     from training import publish
 
+    async def read(db: Database) -> tuple[Version, Run | None]:
+        found = await registry.find(db, name)
+        return found, await runs.get(db, found.run_id) if found.run_id else None
+
     settings = settings_.load()
-    version = _with_db(lambda db: registry.find(db, name))
-    made = publish.plan(settings, version, repository, hub or settings.model_hub)
+    version, run = _with_db(read)
+    made = publish.plan(settings, version, repository, hub or settings.model_hub, run)
     for file, size in made.files:
         typer.echo(f"{size / 2**20:10.1f} MiB  {file}")
-    typer.echo(f"{made.size / 2**20:10.1f} MiB in all → {made.address}")
+    typer.echo(f"{made.size / 2**20:10.1f} MiB in all, and a model card → {made.address}")
     if not upload:
-        typer.echo(f"\n{made.card}\n\nnothing was uploaded: --upload does it")
+        typer.echo(f"\n{made.card}\n\nnothing was uploaded: --upload does it, --public for all")
         return
-    typer.echo(publish.upload(made, private=not public))
+    address = publish.upload(made, private=not public)
+    typer.echo(f"published, {'for everybody' if public else 'private'}: {address}")
 
 
 @app.command("convert")
