@@ -4,18 +4,20 @@
     bot | web | worker | trainer     one of them; they meet in the database
 
 Ctrl-C or SIGTERM sets one event that every part watches; each then finishes or gives back what it
-holds within 10 s. A part that fails takes the others down with it, in the same orderly way: what
-restarts a process belongs outside it (systemd, Docker).
+holds within 10 s. A second one ends the process at once. A part that fails takes the others down
+with it, in the same orderly way: what restarts a process belongs outside it (systemd, Docker).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
 #: Seconds all parts together may take to stop; then they are cancelled.
 STOP_WITHIN: Final = 10.0
+#: Seconds more for what cannot be cancelled: threads and tasks inside a dead engine.
+LINGER: Final = 5.0
 _FATAL: Final = (signal.SIGINT, signal.SIGTERM)
 
 Part = Coroutine[Any, Any, None]
@@ -180,7 +184,7 @@ async def _worker(
         if settings.meme_model:
             memes = await swap.first(db, second, "meme")
         parts = {
-            "answers": worker.run(db, holder, settings, stop, memes),
+            "answers": _mortal(worker.run(db, holder, settings, stop, memes)),
             "models": swap.follow(
                 db, holder, settings, stop, changed=lambda e, _: worker.renew(db, e)
             ),
@@ -193,6 +197,17 @@ async def _worker(
         for held in (holder, memes):
             if held is not None:
                 await held.close()
+
+
+async def _mortal(part: Part) -> None:
+    """A part whose process ends with it, whatever a dead engine still holds on to."""
+    from engine.runner import EngineDied
+
+    try:
+        await part
+    except EngineDied:
+        supervise.end_within(STOP_WITHIN + LINGER)
+        raise
 
 
 async def _tended_worker(
@@ -256,7 +271,7 @@ async def together(
 
 @contextlib.asynccontextmanager
 async def _stopping() -> AsyncIterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one kills, as usual."""
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -264,6 +279,7 @@ async def _stopping() -> AsyncIterator[asyncio.Event]:
         stop.set()
         for number in _FATAL:
             loop.remove_signal_handler(number)
+            signal.signal(number, _end_at_once)  # to the last moment, the loop's own end included
 
     for number in _FATAL:
         loop.add_signal_handler(number, on_signal)
@@ -272,3 +288,10 @@ async def _stopping() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in _FATAL:
             loop.remove_signal_handler(number)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    """End as a kill would, which loses nothing: an exception here could surface anywhere."""
+    typer.echo("Stopped at once: whatever was under way is taken up at the next start.", err=True)
+    sys.stdout.flush()
+    os._exit(128 + number)

@@ -79,20 +79,56 @@ async def process(
         await started.wait()
 
 
+async def until_said(process: asyncio.subprocess.Process, pattern: str) -> re.Match[str]:
+    """Read on until the output has said so."""
+    assert process.stdout is not None
+    said = ""
+    while (found := re.search(pattern, said, re.DOTALL)) is None:
+        said += (await process.stdout.readline()).decode()
+        assert "Traceback" not in said
+    return found
+
+
+async def stuck_upload(port: int) -> asyncio.StreamWriter:
+    """A request that never ends; whoever waits for it waits as long as they may."""
+    _, upload = await asyncio.open_connection("127.0.0.1", port)
+    upload.write(
+        b"POST /en/gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+    )
+    await upload.drain()
+    await asyncio.sleep(0.3)
+    return upload
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_page_in_order(tmp_path: Path, number: signal.Signals) -> None:
     async with process(tmp_path, "web") as page, asyncio.timeout(90):
-        assert page.stdout is not None
-        said = ""
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
-            said += (await page.stdout.readline()).decode()
-        assert found
+        ready = await until_said(page, r"http://127\.0\.0\.1:(\d+)")
+        upload = await stuck_upload(int(ready[1]))
         page.send_signal(number)
         async with asyncio.timeout(10):
-            rest = (await page.stdout.read()).decode()
-        assert await page.wait() == 0
-        assert "Traceback" not in said + rest
+            rest, _ = await page.communicate()
+        assert page.returncode == 0
+        assert b"Traceback" not in rest
+        assert b"error" not in rest
+        upload.close()
     assert [*(tmp_path / "web").glob("uploads-*")] == []
+
+
+async def test_a_second_ctrl_c_ends_everything_at_once_and_says_so(tmp_path: Path) -> None:
+    async with process(tmp_path, "up") as up, asyncio.timeout(90):
+        ready = await until_said(up, r"http://127\.0\.0\.1:(\d+).*worker\.started")
+        upload = await stuck_upload(int(ready[1]))
+        up.send_signal(signal.SIGINT)
+        await until_said(up, r"worker\.stopped")
+        up.send_signal(signal.SIGINT)
+        async with asyncio.timeout(2):
+            rest, _ = await up.communicate()
+        assert up.returncode == 128 + signal.SIGINT
+        assert "Stopped at once" in rest.decode()
+        assert len(rest.splitlines()) == 1
+        upload.close()
 
 
 async def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:

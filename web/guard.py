@@ -38,6 +38,9 @@ REMEMBERED: Final = 365 * 24 * 3600
 UPLOAD_LIMIT: Final = MOST_PHOTOS * photos.MAX_BYTES + 2**20
 BODY_LIMIT: Final = 2**20
 
+#: Seconds a request may go on after we are told to stop, before `web.app.PATIENCE` runs out.
+LATE: Final = 2.0
+
 #: Paths that exist; the rest of Gradio's is not served.
 ROUTES: Final = re.compile(
     r"/|/login|/logout|/healthz|/favicon\.(?:ico|svg)"
@@ -155,19 +158,22 @@ class _Guard:
         await self._until_stopped(scope, receive, send)
 
     async def _until_stopped(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; a response that streams for ever is cut once we are told to stop."""
-        if STREAMS.search(scope["path"]) is None:
-            await self._app(scope, receive, send)
-            return
-        unfinished = False
+        """Serve; what streams is cut once we are told to stop, what else takes long soon after."""
+        streams = STREAMS.search(scope["path"]) is not None
+        started, ended = False, False
 
         async def watched(message: Message) -> None:
-            nonlocal unfinished
-            unfinished = message["type"] == "http.response.start" or message.get("more_body", False)
+            nonlocal started, ended
+            started = True
+            ended = message["type"] != "http.response.start" and not message.get("more_body", False)
             await send(message)
 
+        async def stop() -> None:
+            await self._stopping.wait()
+            await asyncio.sleep(0 if streams else LATE)
+
         serving = asyncio.ensure_future(self._app(scope, receive, watched))
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        stopping = asyncio.ensure_future(stop())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -176,7 +182,9 @@ class _Guard:
                 serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-        if unfinished and self._stopping.is_set():
+        if not started:
+            await PlainTextResponse("The page is closing", 503)(scope, receive, send)
+        elif streams and not ended:
             await send({"type": "http.response.body"})  # or uvicorn complains that none came
 
 
