@@ -38,11 +38,12 @@ from bot import (
 from bot.albums import Album
 from bot.courier import CHANNEL
 from bot.desk import Desk, bound, is_group, language, place_of, say
+from bot.markup import Part
 from bot.taps import notice, owned
-from foodcritic import dialogue, limits, people, queue
+from foodcritic import dialogue, people, queue
 from foodcritic.columns import JobKind
-from foodcritic.errors import JobNotFound, QueueFull
-from foodcritic.jobs import Job, NewJob
+from foodcritic.errors import JobNotFound
+from foodcritic.jobs import Job
 
 log = structlog.get_logger(__name__)
 
@@ -200,36 +201,15 @@ async def again(desk: Desk, query: CallbackQuery, job: Job) -> None:
     if not job.is_finished or job.kind is JobKind.CARD:
         await notice(query, texts.text(lang, "tap-stale"))
         return
-    new = NewJob(
-        key=f"{CHANNEL}:again:{job.id}",
-        channel=CHANNEL,
-        chat_id=job.chat_id,
-        thread_id=job.thread_id,
-        user_id=job.user_id,
-        message_id=job.message_id,
-        dialogue_id=job.dialogue_id,
-        lang=lang,
-        kind=job.kind,
-        question=job.question,
-        photos=job.photos,
-        params={"again_of": job.id, **job.params},
+    new = job.again(
+        f"{CHANNEL}:again:{job.id}", lang=lang, params={"again_of": job.id, **job.params}
     )
     known = await queue.find(desk.db, new.key)
     if known is not None and known.is_finished:
         await notice(query, texts.text(lang, "tap-stale"))
         return
-    if await waits.closed(desk, query.from_user):
-        await notice(query, texts.text(lang, "maintenance"))
-        return
-    if known is None and (refusal := await limits.check(desk.db, new)) is not None:
-        await notice(query, waits.part(lang, refusal, desk.db.now()).text)
-        return
-    try:
-        await queue.enqueue(desk.db, new)
-    except QueueFull as error:
-        await notice(query, waits.full(lang, error))
-        return
-    await notice(query, texts.text(lang, "trying-again"))
+    taken = await waits.enqueue(desk, new, lang)
+    await notice(query, taken.text if isinstance(taken, Part) else texts.text(lang, "trying-again"))
 
 
 async def choose_language(desk: Desk, query: CallbackQuery, lang: str) -> None:

@@ -17,12 +17,13 @@ from bot import answers, easel, fetch, pictures, questions, texts, waits
 from bot.courier import CHANNEL
 from bot.delivery import Target
 from bot.desk import Desk, bound, language, place_of, say, thread_of
+from bot.markup import Part
 from bot.pictures import Picture
 from bot.taps import here, notice, owned
 from bot.texts import Lang
-from foodcritic import dialogue, errands, house, limits, memes, queue
+from foodcritic import dialogue, errands, house, memes, queue
 from foodcritic.columns import JobKind
-from foodcritic.errors import CaptionError, PhotoError, QueueFull
+from foodcritic.errors import CaptionError, PhotoError
 from foodcritic.jobs import Job, NewJob
 from foodcritic.photos import Photo
 from foodcritic.prompts import MemeStyle
@@ -93,12 +94,9 @@ async def ask(desk: Desk, messages: Sequence[Message]) -> None:
         photos=photos[:1],
         params={"style": memes.STYLE},
     )
-    try:
-        job = await queue.enqueue(desk.db, new)
-    except QueueFull as error:
-        await say(desk, message, waits.full(lang, error))
-        return
-    log.info("meme_asked", job=job.id, lang=lang)
+    job = await waits.enqueue_from(desk, message, new, lang)
+    if job is not None:
+        log.info("meme_asked", job=job.id, lang=lang)
 
 
 async def _shown(
@@ -167,35 +165,14 @@ async def on_more(desk: Desk, update: Update) -> None:
     if await queue.find(desk.db, new.key) is not None:
         await notice(query, texts.text(lang, "tap-stale"))
         return
-    if await waits.closed(desk, query.from_user):
-        await notice(query, texts.text(lang, "maintenance"))
-        return
-    if (refusal := await limits.check(desk.db, new)) is not None:
-        await notice(query, waits.part(lang, refusal, desk.db.now()).text)
-        return
-    try:
-        await queue.enqueue(desk.db, new)
-    except QueueFull as error:
-        await notice(query, waits.full(lang, error))
-        return
-    await notice(query, texts.text(lang, "tap-meme-more"))
+    taken = await waits.enqueue(desk, new, lang)
+    said = taken.text if isinstance(taken, Part) else texts.text(lang, "tap-meme-more")
+    await notice(query, said)
 
 
 def again(job: Job, style: MemeStyle) -> NewJob:
     """A meme of the same photo with new captions: one a meme."""
-    return NewJob(
-        key=f"{CHANNEL}:more:{job.id}",
-        channel=CHANNEL,
-        chat_id=job.chat_id,
-        thread_id=job.thread_id,
-        user_id=job.user_id,
-        message_id=job.message_id,
-        dialogue_id=job.dialogue_id,
-        lang=job.lang,
-        kind=JobKind.MEME,
-        photos=job.photos,
-        params={"style": style},
-    )
+    return job.again(f"{CHANNEL}:more:{job.id}", question="", params={"style": style})
 
 
 async def on_card(desk: Desk, update: Update) -> None:

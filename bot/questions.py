@@ -14,7 +14,7 @@ from bot.desk import Desk, is_group, language, place_of, say, thread_of
 from bot.texts import Lang
 from foodcritic import dialogue, house, queue, tables
 from foodcritic.columns import JobKind
-from foodcritic.errors import PhotoError, QueueFull
+from foodcritic.errors import PhotoError
 from foodcritic.jobs import Job, NewJob
 from foodcritic.photos import Photo
 
@@ -180,11 +180,18 @@ async def fetched(
         return tuple(await asyncio.gather(*(fetch.fetch(desk.db, desk.bot, m) for m in shown)))
     except PhotoError as error:
         log.info("photo_refused", code=error.code)
-        await say(desk, message, texts.text(lang, f"photo-{error.code.replace('_', '-')}"))
+        await say(desk, message, unread(lang, error))
     except fetch.PhotoLost as error:
         log.warning("photo_lost", reason=str(error))
-        await say(desk, message, texts.text(lang, "photo-lost"))
+        await say(desk, message, unread(lang, error))
     return ()
+
+
+def unread(lang: Lang, error: PhotoError | fetch.PhotoLost) -> str:
+    """Why a picture was not used."""
+    if isinstance(error, fetch.PhotoLost):
+        return texts.text(lang, "photo-lost")
+    return texts.text(lang, f"photo-{error.code.replace('_', '-')}")
 
 
 async def _enqueue(
@@ -217,9 +224,7 @@ async def _enqueue(
         photos=photos,
         params={**({} if here.tone == "frank" else {"tone": here.tone}), **(params or {})},
     )
-    try:
-        job = await queue.enqueue(desk.db, new)
-    except QueueFull as error:
-        await say(desk, message, waits.full(lang, error))
+    job = await waits.enqueue_from(desk, message, new, lang)
+    if job is None:
         return
     log.info("asked", job=job.id, kind=str(job.kind), photos=len(photos), lang=lang)

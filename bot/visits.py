@@ -15,9 +15,10 @@ from telegram.ext import BaseHandler
 from bot import fetch, guests, questions, texts, waits
 from bot.courier import CHANNEL
 from bot.desk import Desk, bound, language
+from bot.markup import Part
 from foodcritic import limits, queue
 from foodcritic.columns import JobKind
-from foodcritic.errors import PhotoError, QueueFull
+from foodcritic.errors import PhotoError
 from foodcritic.jobs import NewJob
 
 log = structlog.get_logger(__name__)
@@ -65,19 +66,14 @@ async def ask(desk: Desk, message: Message, new: NewJob) -> str | None:
     shown = [m for m in (message, message.reply_to_message) if m and fetch.has_picture(m)]
     if not shown:
         return texts.text(lang, "guest-photo-first", name=str(desk.bot.bot.username))
-    if message.from_user is not None and await waits.closed(desk, message.from_user):
-        return texts.text(lang, "maintenance")
     if (refusal := await limits.check(desk.db, new)) is not None:
         return waits.part(lang, refusal, desk.db.now()).text
     question = questions.question_of(message, desk.bot.bot)[: questions.LONGEST]
     try:
         photo = await fetch.fetch(desk.db, desk.bot, shown[0])
         kind = JobKind.QUESTION if question else JobKind.CRITIQUE
-        await queue.enqueue(desk.db, replace(new, kind=kind, question=question, photos=(photo,)))
-    except PhotoError as error:
-        return texts.text(lang, f"photo-{error.code.replace('_', '-')}")
-    except fetch.PhotoLost:
-        return texts.text(lang, "photo-lost")
-    except QueueFull as error:
-        return waits.full(lang, error)
-    return None
+    except (PhotoError, fetch.PhotoLost) as error:
+        return questions.unread(lang, error)
+    new = replace(new, kind=kind, question=question, photos=(photo,))
+    taken = await waits.enqueue(desk, new, lang)
+    return taken.text if isinstance(taken, Part) else None

@@ -1,4 +1,4 @@
-"""Telling somebody who has asked too often when they may ask again, in a group only once.
+"""Taking in a request, or saying why it must wait and until when; a group hears it only once.
 
 The time is a Telegram entity: clients show it in their owner's own time zone.
 """
@@ -10,13 +10,13 @@ from telegram import Message, MessageEntity, User
 
 from bot import texts
 from bot.courier import CHANNEL
-from bot.desk import Desk, is_group, language, say_part
+from bot.desk import Desk, is_group, language, say, say_part
 from bot.markup import Part, units
 from bot.texts import Lang
-from foodcritic import limits, maintenance
+from foodcritic import limits, queue
 from foodcritic.errors import QueueFull
-from foodcritic.jobs import NewJob
-from foodcritic.limits import Refusal
+from foodcritic.jobs import Job, NewJob
+from foodcritic.limits import LimitReached, Refusal
 
 #: Told refusals kept in mind.
 REMEMBERED = 1000
@@ -24,13 +24,27 @@ REMEMBERED = 1000
 PAUSE = timedelta(hours=1)
 
 
+async def enqueue(desk: Desk, new: NewJob, lang: Lang) -> Job | Part:
+    """The job of a request; where it may not be made, what to say instead."""
+    try:
+        return await limits.enqueue(desk.db, new)
+    except LimitReached as error:
+        return part(lang, error.refusal, desk.db.now())
+    except QueueFull as error:
+        return Part(full(lang, error))
+
+
+async def enqueue_from(desk: Desk, message: Message, new: NewJob, lang: Lang) -> Job | None:
+    """The job of a message that was not `refused`; None: the queue is full, and they are told."""
+    try:
+        return await queue.enqueue(desk.db, new)
+    except QueueFull as error:
+        await say(desk, message, full(lang, error))
+        return None
+
+
 async def refused(desk: Desk, message: Message, user: User, key: str) -> bool:
     """Whether this person must wait; they are told why, and until when."""
-    if await closed(desk, user):
-        if not is_group(message.chat) or once(desk, (message.chat.id, 0, "maintenance"), PAUSE):
-            lang = await language(desk, user, message.chat)
-            await say_part(desk, message, Part(texts.text(lang, "maintenance")))
-        return True
     refusal = await limits.check(
         desk.db,
         NewJob(
@@ -45,14 +59,10 @@ async def refused(desk: Desk, message: Message, user: User, key: str) -> bool:
     return True
 
 
-async def closed(desk: Desk, user: User) -> bool:
-    """Whether maintenance keeps this person out; administrators see whether all is well again."""
-    return user.id not in desk.db.settings.admins and await maintenance.is_on(desk.db)
-
-
 def first_time(desk: Desk, chat_id: int, user_id: int, refusal: Refusal) -> bool:
     """Whether they have not been told yet: a group need not hear it twice."""
-    who = (chat_id, 0 if refusal.scope.startswith("chat") else user_id, refusal.scope)
+    everybody = refusal.scope in ("maintenance", "chat_minute", "chat_day")
+    who = (chat_id, 0 if everybody else user_id, refusal.scope)
     return once(desk, who, (refusal.until or desk.db.now() + PAUSE) - desk.db.now())
 
 

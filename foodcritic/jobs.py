@@ -6,7 +6,7 @@ A `Job` is a snapshot of one row of ``jobs`` with its photos; nothing in it load
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -57,6 +57,10 @@ class NewJob:
     deliver: bool = True
 
 
+#: the fields of a `NewJob` that the `Job` it makes keeps, but for its key
+_ASKED: Final = tuple(f.name for f in fields(NewJob) if f.name not in ("key", "deliver"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One job as it was when read; fields as in `tables.Job`, and its photos in order."""
@@ -105,6 +109,11 @@ class Job:
     def is_finished(self) -> bool:
         """Its outcome is final."""
         return self.status in FINISHED
+
+    def again(self, key: str, **changes: Any) -> NewJob:
+        """A request for the same once more, but for what `changes`."""
+        given = {name: getattr(self, name) for name in _ASKED} | changes
+        return NewJob(key=key, **given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

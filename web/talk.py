@@ -123,17 +123,8 @@ async def again(
         return None
     return await limits.enqueue(
         db,
-        NewJob(
-            key=f"{CHANNEL}:{secrets.token_hex(16)}",
-            channel=CHANNEL,
-            chat_id=job.chat_id,
-            user_id=job.user_id,
-            thread_id=job.thread_id,
-            dialogue_id=job.dialogue_id,
-            kind=job.kind,
-            lang=job.lang,
-            question=job.question,
-            photos=job.photos,
+        job.again(
+            f"{CHANNEL}:{secrets.token_hex(16)}",
             params={"again_of": job.id, **job.params, **(sampling or {})},
             deliver=False,
         ),
