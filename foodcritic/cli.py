@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -34,13 +35,27 @@ Language = Annotated[Lang | None, typer.Option(help="Of the answer; default: FOO
 app = typer.Typer(
     name="foodcritic",
     cls=Commands,
-    help="A self-hosted food critic that learns from its users.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 evaluate = typer.Typer(help="Measure a model.", no_args_is_help=True)
 app.add_typer(evaluate, name="evaluate")
 serve.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"foodcritic {metadata.version('foodcritic')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it, and end.")
+    ] = False,
+) -> None:
+    """A self-hosted food critic that learns from its users."""
 
 
 @app.command()

@@ -30,6 +30,12 @@ class Commands(TyperGroup):
         except FoodcriticError as error:
             typer.secho(f"error: {error}", fg="red", err=True)
             raise typer.Exit(1) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # A file or folder that an operator named: a full disk, no permission, not there.
+            typer.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
+            raise typer.Exit(1) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *ELSEWHERE]

@@ -253,3 +253,15 @@ def test_a_checkpoint_is_converted_for_our_engine_and_for_genai(run: Any, tmp_pa
     broken = run("models", "convert", tmp_path, tmp_path / "other")
     assert broken.exit_code == 1
     assert "holds no readable config.json" in broken.stderr
+
+
+def test_the_version_is_printed() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output.split()[0]) == (0, "foodcritic")
+
+
+def test_a_home_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOODCRITIC_HOME", "/proc/nowhere")
+    result = CliRunner().invoke(app, ["ask", "photo.jpg"])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: /proc/nowhere: ")
