@@ -20,7 +20,7 @@ from typing import Final
 
 import sqlalchemy as sa
 import structlog
-from telegram import InlineKeyboardMarkup, Message
+from telegram import InlineKeyboardMarkup, InputMediaPhoto, Message
 from telegram.error import BadRequest, TelegramError
 
 from bot import delivery, texts
@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 MARK: Final = re.compile(r"📝 #([1-9][0-9]{0,17})\b[^\n]*\Z")
 #: Characters of a question and of our answer that a card shows; what is proposed is shown whole.
 SHOWN: Final = 1000
+#: Photos that Telegram takes in an album.
+ALBUM: Final = 10
 #: Pixels a side of a photo on a card.
 SIDE: Final = 1280
 
@@ -126,13 +128,13 @@ async def show_next(desk: Desk, chat_id: int, lang: Lang, *, after: int = 0) -> 
 
 
 async def show(desk: Desk, chat_id: int, lang: Lang, correction: Correction) -> None:
-    """Show one correction: the photo, what was asked and answered, what is proposed."""
+    """Show one correction: all its photos, what was asked and answered, what is proposed."""
     job = await queue.get(desk.db, correction.job_id)
     shown = job.photos
     if not shown and job.dialogue_id is not None:
         shown = await dialogue.last_photos(desk.db, job.dialogue_id)
     if shown:
-        await _send_photo(desk, chat_id, lang, shown[0].path)
+        await _send_photos(desk, chat_id, lang, [photo.path for photo in shown[:ALBUM]])
     body, end = await _card(desk, lang, correction, job)
     *before, last = split(f"{body}\n\n{end}")
     if not MARK.search(last.text):  # a cut went through the last line, by which a reply is known
@@ -208,12 +210,24 @@ async def _count(desk: Desk) -> int:
         return await session.scalar(waiting) or 0
 
 
-async def _send_photo(desk: Desk, chat_id: int, lang: Lang, path: Path) -> None:
+async def _send_photos(desk: Desk, chat_id: int, lang: Lang, paths: list[Path]) -> None:
+    """One photo, or an album as it was asked about; of what cannot be read, a word."""
+    pictures = []
+    for path in paths:
+        try:
+            pictures.append(await asyncio.to_thread(_picture, path))
+        except PhotoError as error:
+            log.warning("review_photo", error=type(error).__name__)
     try:
-        picture = await asyncio.to_thread(_picture, path)
-        await desk.bot.send_photo(chat_id, picture, rate_limit_args=Priority.URGENT)
-    except (PhotoError, TelegramError) as error:
+        if len(pictures) > 1:
+            album = [InputMediaPhoto(picture) for picture in pictures]
+            await desk.bot.send_media_group(chat_id, album, rate_limit_args=Priority.URGENT)
+        elif pictures:
+            await desk.bot.send_photo(chat_id, pictures[0], rate_limit_args=Priority.URGENT)
+    except TelegramError as error:
         log.warning("review_photo", error=type(error).__name__)
+        pictures = []
+    if len(pictures) < len(paths):
         gone = Part(texts.text(lang, "admin-review-photo-gone"))
         await delivery.send(desk.bot, _target(chat_id), gone)
 

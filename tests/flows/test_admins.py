@@ -194,6 +194,29 @@ async def test_corrections_are_reviewed_one_after_the_other(tmp_path: Path) -> N
         ]
 
 
+async def test_an_albums_photos_are_all_shown_and_what_is_gone_is_said(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, ann = place.person("Boss"), place.person("Ann")
+        ann.sends_album([picture(n) for n in range(4)])
+        await ann.sees("Ramen")
+        await place.settled()
+        job = (await place.jobs())[-1]
+        assert len(job.photos) == 4
+        said = await corrections.propose(
+            place.db, job.id, "telegram", ann.id, lang="en", dish="Pho"
+        )
+        boss.says("/review")
+        await boss.sees(f"📝 #{said.id} ")
+        album = [seen.message for seen in boss.visible() if seen.has_photo]
+        assert len(album) == 4
+        assert len({message["media_group_id"] for message in album}) == 1
+        job.photos[0].path.unlink()
+        boss.says("/review")
+        await boss.sees("photo is gone")
+        await boss.sees(f"📝 #{said.id} ")
+        assert len([seen for seen in boss.visible() if seen.has_photo]) == 3
+
+
 async def test_an_edit_is_a_reply_and_approves_what_it_says(tmp_path: Path) -> None:
     async with restaurant(tmp_path, admins=(BOSS,)) as place:
         boss, ann = place.person("Boss"), place.person("Ann")
