@@ -1,6 +1,8 @@
 """Imports point one way, and heavy libraries stay behind the file that wraps them."""
 
 import ast
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,116 @@ def test_the_shipped_model_carries_the_repositorys_own_code() -> None:
     ]
     for path in carried:
         assert path.read_bytes() == (ours / path.name).read_bytes(), path.name
+
+
+# In a transaction nothing may ask for a second connection: SQLite has one writer, a pool an end.
+
+
+def is_database(node: ast.AST) -> bool:
+    """``db``, ``desk.db``; and ``desk``, which carries one."""
+    return (isinstance(node, ast.Name) and node.id in ("db", "desk")) or (
+        isinstance(node, ast.Attribute) and node.attr in ("db", "_db")
+    )
+
+
+def is_session(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "session"
+
+
+def opens(node: ast.AST) -> bool:
+    """``db.read()`` or ``db.write()``."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read", "write")
+        and is_database(node.func.value)
+    )
+
+
+def in_transactions(tree: ast.AST) -> Iterator[ast.AST]:
+    """What runs in one: the blocks of ``async with db.read()`` and functions given a session."""
+    bodies: list[Iterable[ast.stmt]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncWith) and any(opens(i.context_expr) for i in node.items):
+            bodies.append(node.body)
+        elif isinstance(node, ast.AsyncFunctionDef):
+            given = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            if any(argument.arg == "session" for argument in given):
+                bodies.append(node.body)
+    for body in bodies:
+        for statement in body:
+            yield from ast.walk(statement)
+
+
+def second_connections(source: str) -> list[int]:
+    """The lines that ask for a connection while they hold one."""
+    found = set()
+    for node in in_transactions(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if opens(node) or (any(map(is_database, given)) and not any(map(is_session, given))):
+            found.add(node.lineno)
+    return sorted(found)
+
+
+PLANTED = {
+    "a read in a write": """
+async with db.write() as session:
+    async with db.read() as other:
+        pass
+""",
+    "a call that will": """
+async with desk.db.read() as session:
+    if user:
+        await bans.banned(desk.db, user)
+""",
+    "by keyword": """
+async with db.read() as session:
+    return [await queue.get(db=db, job_id=1)]
+""",
+    "a task": """
+async with db.write(durable=False) as session:
+    await asyncio.gather(one(self.db), two())
+""",
+    "through the desk": """
+async with desk.db.read() as session:
+    await language(desk, user)
+""",
+    "in a function of a transaction": """
+async def ask(session, db):
+    await queue.get(db, 1)
+""",
+}
+HARMLESS = """
+async def f(session: AsyncSession, db: Database) -> None:
+    await session.execute(db.insert(table).values(created=db.now()))
+    await g(session, db)
+async with db.write() as session:
+    await audit.note(session, db, actor)
+    db.ring(session, "jobs")
+await queue.get(db, 1)
+"""
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_second_connection_is_seen(name: str) -> None:
+    """The check below finds what it looks for."""
+    body = textwrap.indent(PLANTED[name], "    ")
+    assert len(second_connections(f"async def handler(self, db, desk, user):{body}")) == 1
+
+
+def test_one_connection_at_a_time_is_harmless() -> None:
+    """The same transaction handed on, and what comes after it, are no offence."""
+    body = textwrap.indent(HARMLESS, "    ")
+    assert second_connections(f"async def handler(db):{body}") == []
+
+
+def test_nothing_asks_for_a_second_connection_in_a_transaction() -> None:
+    """Where all hold one and wait for another, all wait for ever."""
+    wrong = {
+        str(path.relative_to(ROOT)): lines
+        for path in modules(*ALLOWED, "benchmarks", "tests")
+        if (lines := second_connections(path.read_text(encoding="utf-8")))
+    }
+    assert wrong == {}
