@@ -82,7 +82,7 @@ def _model(settings: Settings, on: card.Card) -> Iterator[Finding]:
     except FoodcriticError as error:
         yield Finding(level="wrong", text=str(error))
         return
-    shown = ", ".join(f"{name}={value}" for name, value in asdict(plan).items())
+    shown = ", ".join(f"{name}={value}" for name, value in asdict(plan).items() if value != {})
     yield Finding(level="ok", text=f"{'nano' if folder == nano.MODEL else model}: {shown}")
 
 

@@ -235,6 +235,7 @@ def _turbomind(folder: Path, plan: Plan) -> Any:
         quant_policy=plan.quant_policy,
         enable_prefix_caching=plan.prefix_caching,
         enable_metrics=plan.metrics,
+        **plan.more,
     )
     return TurboMind.from_pretrained(
         str(folder), engine_config=config, trust_remote_code=plan.trusted
@@ -254,6 +255,7 @@ def _pytorch(folder: Path, plan: Plan) -> Any:
         quant_policy=plan.quant_policy,
         enable_metrics=plan.metrics,
         logprobs_mode="raw_logprobs",
+        **plan.more,
     )
     return Engine.from_pretrained(str(folder), engine_config=config, trust_remote_code=plan.trusted)
 

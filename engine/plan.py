@@ -6,7 +6,8 @@
 ```
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -52,6 +53,8 @@ class Plan:
     trusted: bool = False
     #: Whether a second model fits beside this one.
     roomy: bool = False
+    #: More of LMDeploy's engine settings, by their own names: for experiments.
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make(

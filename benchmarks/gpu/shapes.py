@@ -184,8 +184,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", choices=SHAPES, default="2b")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    write(given.folder, SHAPES[given.shape])
+    write(given.folder, SHAPES[given.shape], given.seed)
 
 
 if __name__ == "__main__":

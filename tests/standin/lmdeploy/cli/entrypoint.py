@@ -53,8 +53,12 @@ def answering(model: str, key: str | None) -> Starlette:
     async def chat(request: Request) -> Response:
         if key and request.headers.get("authorization") != f"Bearer {key}":
             return JSONResponse({"error": {"message": "Unauthorized", "type": "x", "code": 1}}, 401)
-        await request.json()
-        return StreamingResponse(events(), media_type="text/event-stream")
+        if (await request.json()).get("stream"):
+            return StreamingResponse(events(), media_type="text/event-stream")
+        said = {"role": "assistant", "content": str(os.getpid())}
+        choice = {"index": 0, "message": said, "finish_reason": "stop", "logprobs": None}
+        answer = {"id": "1", "object": "chat.completion", "created": 1, "model": model}
+        return JSONResponse(answer | {"choices": [choice]})
 
     async def events() -> AsyncIterator[str]:
         base = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": model}

@@ -62,7 +62,10 @@ async def chat(request: Request) -> Response:
         finally:
             node["unfinished"] -= 1
 
-    return StreamingResponse(forward(), media_type="text/event-stream")
+    kind = (
+        "text/event-stream" if b'"stream":true' in body.replace(b" ", b"") else "application/json"
+    )
+    return StreamingResponse(forward(), media_type=kind)
 
 
 app = Starlette(
