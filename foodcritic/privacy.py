@@ -121,8 +121,6 @@ async def forget(
     held = await belongings.of(db, channel, user_id)
     datasets = await _withdraw(db, held, channel, user_id, withdraw)
     async with db.write() as session:
-        if db.dialect == "sqlite":  # overwrite what is deleted, in the file too
-            await session.execute(sa.text("PRAGMA secure_delete = ON"))
         held = await belongings.find(session, channel, user_id)
         # Files before the commit: killed in between, the rows still say what is to be done.
         for path in await _delete(session, db, channel, user_id, held):

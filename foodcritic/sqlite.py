@@ -28,7 +28,8 @@ BUSY_TIMEOUT_MS = 30_000
 #: what a connection is set up with; the timeout first, since the change to WAL may find it busy
 _PRAGMAS = (
     *(f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL"),
-    *("foreign_keys=ON", "synchronous=FULL"),
+    # What is deleted, or written over, stays in the file else: not every SQLite is built to wipe.
+    *("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON"),
 )
 
 #: statements that may wait for the next one: they return nothing and only that one needs them

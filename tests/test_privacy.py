@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from foodcritic import (
@@ -17,6 +18,7 @@ from foodcritic import (
     belongings,
     corrections,
     feedback,
+    inbox,
     people,
     photos,
     portability,
@@ -24,6 +26,7 @@ from foodcritic import (
     pseudonyms,
     queue,
     runs,
+    sqlite,
     tables,
 )
 from foodcritic import db as database
@@ -93,6 +96,24 @@ async def test_who_is_forgotten_leaves_what_is_others(db: Database) -> None:
             assert await session.get(table, ("telegram", 2)) is not None
 
 
+async def test_a_chat_goes_with_its_person_where_nobody_else_spoke(db: Database) -> None:
+    here = [(1, "private", 1), (5, "private", 1), (6, "private", 2), (7, "group", 1), (-8, "", 1)]
+    for number, kind, who in here:
+        await people.set_chat(db, "telegram", number, kind=kind)
+        await queue.enqueue(db, new_job(f"{number}", who, chat_id=number))
+    await queue.enqueue(db, new_job("too", 1, chat_id=6))
+    await people.set_chat(db, "telegram", 3, kind="private")  # said nothing yet: their own number
+    await people.user(db, "telegram", 3)
+    for who in (1, 3):
+        await privacy.forget(db, db.settings, "telegram", who, withdraw=privacy.nothing)
+    async with db.read() as session:
+        left = await session.scalars(sa.select(tables.Chat.id).order_by(tables.Chat.id))
+        assert left.all() == [-8, 6, 7]
+    left_job = await queue.find(db, "6")
+    assert left_job is not None
+    assert left_job.user_id == 2
+
+
 async def test_forgetting_that_is_killed_half_way_is_done_again(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +135,32 @@ async def test_forgetting_that_is_killed_half_way_is_done_again(
     assert (await belongings.of(db, "telegram", 1)).jobs == (job.id,)
     gone = await privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
     assert (gone.jobs, gone.photos, job.photos[0].path.exists()) == (1, 1, False)
+
+
+async def test_forgotten_words_leave_the_files(db: Database) -> None:
+    """What SQLite copied while it moved rows between pages goes with the next VACUUM."""
+    if db.dialect != "sqlite":
+        pytest.skip("PostgreSQL's files are its server's business: VACUUM reuses the room")
+    assert "secure_delete=ON" in sqlite._PRAGMAS  # Debian's SQLite wipes anyway, others do not
+    for number in range(20):
+        who, words = (1, "my secret broth") if number % 3 else (2, "plain words")
+        said = f"{words} {number} {'x' * (number * 37 % 500)}"
+        await inbox.receive(db, "telegram:1", [(number, {"text": said})])
+        await queue.enqueue(db, new_job(f"k{number}", who, question=said))
+        await inbox.handled(db, *await inbox.waiting(db, "telegram:1"))
+        job = await queue.claim(db, "w")
+        assert job is not None
+        await queue.draft(db, job, said * 2)
+        await queue.finish(db, job, answer=said)
+    await privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
+    file = db.settings.home / "foodcritic.db"
+    assert b"secret" not in file.with_name("foodcritic.db-wal").read_bytes()
+    async with db.engine.connect() as connection:
+        await connection.exec_driver_sql("ROLLBACK")
+        await connection.exec_driver_sql("VACUUM")
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"plain words" in file.read_bytes()
+    assert b"secret" not in file.read_bytes()
 
 
 async def test_a_photo_that_others_gave_too_stays_in_the_datasets(db: Database) -> None:

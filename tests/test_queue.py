@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from foodcritic import db as database
-from foodcritic import dialogue, jobs, lease, queue, tables
+from foodcritic import dialogue, inbox, jobs, lease, queue, tables
 from foodcritic.db import Database
 from foodcritic.errors import JobCancelled, JobNotFound, LeaseLost, QueueFull
 from foodcritic.photos import Photo
@@ -83,6 +84,7 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
     second = await queue.claim(db, "w2")
     assert second is not None
     assert (second.id, second.attempts, second.draft) == (first.id, 2, "")
+    assert second.first_token is None  # nobody has read a word of this attempt
     for late in (
         queue.draft(db, first, "It is"),
         queue.renew(db, first),
@@ -93,6 +95,39 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
         with pytest.raises(LeaseLost):
             await late
     assert (await queue.finish(db, second, answer="Ramen")).answer == "Ramen"
+
+
+async def test_what_somebody_was_told_is_on_the_disk_and_the_rest_is_quick(db: Database) -> None:
+    modes: list[str] = []
+
+    def note(connection: sa.Connection) -> None:
+        mode = connection.get_execution_options().get("foodcritic_write")
+        modes.extend([mode] if mode else [])
+
+    sa.event.listen(db.engine.sync_engine, "commit", note)
+
+    async def mode_of(doing: Awaitable[Any]) -> tuple[Any, str]:
+        modes.clear()
+        done = await doing
+        (mode,) = modes
+        return done, mode
+
+    assert (await mode_of(inbox.receive(db, "telegram:1", [(1, {})])))[1] == "durable"
+    (letter,), mode = await mode_of(inbox.waiting(db, "telegram:1"))
+    assert mode == "quick"
+    assert (await mode_of(inbox.handled(db, letter)))[1] == "durable"
+    assert (await mode_of(queue.enqueue(db, new_job("a"))))[1] == "durable"
+    job, mode = await mode_of(queue.claim(db, "w"))
+    assert mode == "quick"
+    assert (await mode_of(queue.draft(db, job, "so far")))[1] == "quick"
+    assert (await mode_of(queue.renew(db, job)))[1] == "quick"
+    assert (await mode_of(queue.finish(db, job, answer="Ramen")))[1] == "durable"
+    (sent,), mode = await mode_of(queue.undelivered(db, "telegram", "c"))
+    assert mode == "quick"
+    assert (await mode_of(queue.progress(db, sent, "c", {"parts": [1]})))[1] == "durable"
+    assert (await mode_of(queue.delivered(db, sent, "c")))[1] == "durable"
+    other = await queue.enqueue(db, new_job("b"))
+    assert (await mode_of(queue.cancel(db, other.id)))[1] == "durable"
 
 
 async def test_a_job_whose_last_permitted_worker_died_is_buried(db: Database, clock: Clock) -> None:
