@@ -29,11 +29,24 @@ def explained(settings: Settings) -> Iterator[None]:
             "or the backup from before its upgrade"
         ) from error
     except (OSError, sa.exc.DatabaseError) as error:
-        raise SettingsError(f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}") from error
+        raise _said(settings, error) from error
     except Exception as error:  # asyncpg's own, which SQLAlchemy passes on while it connects
         if not type(error).__module__.startswith("asyncpg."):
             raise
-        raise SettingsError(f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}") from error
+        raise _said(settings, error) from error
+
+
+@contextlib.contextmanager
+def ended(settings: Settings) -> Iterator[None]:
+    """Raises `SettingsError` for what no statement of ours is to blame for, the rest as it is."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise _said(settings, error) from error
+
+
+def _said(settings: Settings, error: Exception) -> SettingsError:
+    return SettingsError(f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}")
 
 
 def _where(settings: Settings) -> str:

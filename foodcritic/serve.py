@@ -58,7 +58,10 @@ def register(app: typer.Typer) -> None:
 
 def up() -> None:
     """Run everything on this machine: the bot (with a token), the web page and the worker."""
+    from web import app
+
     settings = _settings()
+    app.check(settings)  # before anything is begun
     asyncio.run(_serve(settings, _everything))
 
 
@@ -237,11 +240,13 @@ async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> Non
 
 async def _serve(settings: Settings, parts: Parts) -> None:
     """Run parts over one database until a signal, or until one of them ends."""
-    from foodcritic import db, retention
+    from foodcritic import db, outage, retention
 
     async with _stopping() as stop, db.connected(settings) as opened:
         running = parts(settings, opened, stop)
-        await together(stop, {**running, "retention": retention.daily(opened, stop)})
+        # A disk that is full, a server that is gone: whoever restarts us tries again.
+        with outage.ended(settings):
+            await together(stop, {**running, "retention": retention.daily(opened, stop)})
 
 
 async def together(

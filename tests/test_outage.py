@@ -5,8 +5,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from foodcritic import db as database
+from foodcritic import outage
 from foodcritic.errors import SettingsError
 from tests.conftest import POSTGRES, settings_for
 
@@ -57,3 +59,28 @@ async def test_a_database_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert POSTGRES is not None
     said = await refused(tmp_path, database_url=POSTGRES.replace("/postgres?", "/no_such?"))
     assert 'database "no_such" does not exist' in said
+
+
+async def written(home: Path, *statements: str) -> None:
+    settings = settings_for(home)
+    async with database.connected(settings) as db:
+        with outage.ended(settings):
+            async with db.write() as session:
+                for statement in statements:
+                    await session.execute(sa.text(statement))
+
+
+async def test_a_disk_that_fills_up_is_one_line_while_we_run(tmp_path: Path) -> None:
+    """SQLite's own bound stands for the disk's: it says the same."""
+    with pytest.raises(SettingsError, match=r"disk is full\. FOODCRITIC_HOME must be .* with room"):
+        await written(
+            tmp_path,
+            "PRAGMA max_page_count = 1",
+            "CREATE TABLE more (x)",
+            "INSERT INTO more VALUES (zeroblob(10000000))",
+        )
+
+
+async def test_a_statement_that_is_wrong_is_no_outage(tmp_path: Path) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        await written(tmp_path, "INSERT INTO users (language) VALUES ('en')")
