@@ -35,6 +35,7 @@ from foodcritic.errors import EngineError
 from foodcritic.jobs import Job
 from foodcritic.settings import Settings
 from tests.botapi.script import Telegram, telegram
+from tests.botapi.world import PATIENCE
 from training import forget
 
 #: Bounds that no test meets unless it sets its own.
@@ -145,7 +146,7 @@ class Place:
         self.stopping.set()
         await self.serving
 
-    async def settled(self, patience: float = 10.0) -> None:
+    async def settled(self, patience: float = PATIENCE) -> None:
         """Wait until every job is delivered and the bot has said all it will."""
         deadline = asyncio.get_running_loop().time() + patience
         while True:
@@ -241,7 +242,6 @@ async def opened(place: Place, limits: float = FAST, waits: float = FAST) -> Asy
     try:
         await place.tg.world.until(
             lambda: serving.done() or place.tg.world.is_listened_to,
-            10,
             "the bot did not start",
         )
         yield

@@ -100,7 +100,7 @@ async def run(
         async with cook(home, tg, lease=lease, limits=scale, waits=scale) as kitchen:
             asked = await load(tg, kitchen, messages, kills, rng)
             with contextlib.suppress(TimeoutError):
-                await tg.world.until(lambda: all(settled(p) for p in asked), patience, "answers")
+                await tg.world.until(lambda: all(settled(p) for p in asked), "answers", patience)
             await asyncio.sleep(3)  # what would come a second time comes now
         outcome = judge(tg, asked)
     outcome.kills = kills

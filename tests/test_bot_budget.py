@@ -11,6 +11,7 @@ from telegram.error import BadRequest, NetworkError, RetryAfter, TimedOut
 from bot.budget import Budget, Dropped, Limits
 from bot.gate import IDLE, Gate, Limit, Priority
 
+HANG = 60.0  #: seconds after which a call waits for ever
 FAST = Limits().scaled(0.02)  # a group's minute lasts 1.2 s
 
 
@@ -50,7 +51,29 @@ def most_within(times: list[float], seconds: float) -> int:
 async def test_a_chat_never_gets_more_calls_in_its_window_than_telegram_allows(chat: int) -> None:
     budget, wire, limit = Budget(FAST), Wire(), FAST.of(chat)
     await asyncio.gather(*(call(budget, wire, chat) for _ in range(3 * limit.count)))
-    assert most_within([t for t, _ in wire.seen], limit.seconds) == limit.count
+    assert most_within([t for t, _ in wire.seen], limit.seconds) <= limit.count
+
+
+@pytest.mark.parametrize("chat", [7, -7])
+async def test_as_many_calls_as_telegram_allows_go_at_once(chat: int) -> None:
+    budget, limit, entered, open_ = Budget(), Limits().of(chat), 0, asyncio.Event()
+
+    async def wire(name: Any) -> None:
+        nonlocal entered
+        entered += 1
+        await open_.wait()
+
+    calls = [
+        asyncio.create_task(
+            budget.process_request(wire, ("x",), {}, "sendMessage", {"chat_id": chat}, None)
+        )
+        for _ in range(limit.count)
+    ]
+    async with asyncio.timeout(HANG):
+        while entered < limit.count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    open_.set()
+    await asyncio.gather(*calls)
 
 
 async def test_all_chats_together_stay_below_the_overall_limit() -> None:
@@ -62,14 +85,14 @@ async def test_all_chats_together_stay_below_the_overall_limit() -> None:
 async def test_a_final_answer_overtakes_what_waits() -> None:
     budget, wire = Budget(FAST), Wire()
     normal = [asyncio.create_task(call(budget, wire, 7, n)) for n in range(8)]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # they queue, and nobody has answered yet
     await call(budget, wire, 7, "final", priority=Priority.URGENT)
     await asyncio.gather(*normal)
     assert [name for _, name in wire.seen][:6] == [0, 1, 2, 3, 4, "final"]
 
 
 async def test_drafts_are_dropped_rather_than_keep_an_answer_waiting() -> None:
-    budget, wire = Budget(FAST), Wire()
+    budget, wire = Budget(clock=lambda: 0.0), Wire()  # no window ever passes
     done = 0
     for n in range(10):
         try:
@@ -78,9 +101,7 @@ async def test_drafts_are_dropped_rather_than_keep_an_answer_waiting() -> None:
         except Dropped:
             pass
     assert done == 3
-    started = time.monotonic()
-    await call(budget, wire, 7, "final", priority=Priority.URGENT)
-    assert time.monotonic() - started < 0.05
+    await asyncio.wait_for(call(budget, wire, 7, "final", priority=Priority.URGENT), HANG)
 
 
 async def test_retry_after_stops_that_chat_alone() -> None:
@@ -88,9 +109,7 @@ async def test_retry_after_stops_that_chat_alone() -> None:
     wire.errors = [RetryAfter(1)]
     flooded = asyncio.create_task(call(budget, wire, 7))
     await asyncio.sleep(0.02)
-    started = time.monotonic()
     await call(budget, calm, 8)
-    assert time.monotonic() - started < 0.1
     assert not flooded.done()
     await flooded
     assert wire.seen[1][0] - wire.seen[0][0] >= 1.0
@@ -123,19 +142,18 @@ async def test_a_send_is_repeated_only_when_it_never_left() -> None:
 
 
 async def test_a_refusal_is_raised_at_once() -> None:
-    budget, wire = Budget(pauses=(5.0,)), Wire()
+    budget, wire = Budget(pauses=(3600.0,)), Wire()
     wire.errors = [BadRequest("message is not modified")]
     with pytest.raises(BadRequest):
-        await asyncio.wait_for(call(budget, wire, 7, endpoint="editMessageText"), 0.5)
+        await asyncio.wait_for(call(budget, wire, 7, endpoint="editMessageText"), HANG)
 
 
 async def test_calls_that_name_no_chat_are_not_metered() -> None:
-    budget, wire = Budget(), Wire()
-    started = time.monotonic()
-    await asyncio.gather(
-        *(call(budget, wire, None, endpoint="answerCallbackQuery") for _ in range(50))
-    )
-    assert time.monotonic() - started < 1
+    budget, wire = Budget(clock=lambda: 0.0), Wire()  # what is metered waits for ever
+    async with asyncio.timeout(HANG):
+        await asyncio.gather(
+            *(call(budget, wire, None, endpoint="answerCallbackQuery") for _ in range(50))
+        )
     assert budget.chats == 0
 
 
@@ -156,4 +174,4 @@ async def test_a_cancelled_waiter_gives_its_place_back() -> None:
     waiter.cancel()
     await asyncio.gather(waiter, return_exceptions=True)
     gate.leave()
-    await asyncio.wait_for(gate.enter(Priority.NORMAL), 1)
+    await asyncio.wait_for(gate.enter(Priority.NORMAL), HANG)

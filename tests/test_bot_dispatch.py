@@ -78,7 +78,7 @@ def dispatcher(db: Database, handlers: Handlers) -> Dispatcher:
 async def settled(db: Database, count: int) -> dict[int, str | None]:
     """The numbers of so many handled updates, once there are, and why where they were given up."""
     found: dict[int, str | None] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found = await _settled(db)
     return found
@@ -110,7 +110,7 @@ async def test_what_cannot_be_noted_stops_everything_and_is_handled_by_the_next(
     await inbox.receive(db, SOURCE, [message(1, "break"), message(2, then), message(3, "good")])
     running = dispatcher(db, Handlers(db, breaks=True))
     with pytest.raises(sa.exc.DBAPIError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await running.run()
     await running.drain(1.0)
     await ddl(db, "ALTER TABLE elsewhere RENAME TO updates")

@@ -11,12 +11,7 @@ from bot import webhook
 from foodcritic.errors import SettingsError
 from tests.botapi.script import telegram
 from tests.botbench import configured, picture, restaurant
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def address_of(port: int) -> dict[str, Any]:
@@ -69,3 +64,11 @@ async def test_the_secret_is_made_of_the_token_unless_one_is_set(tmp_path: Path)
         assert len(made) == 64
         assert tg.world.token not in made
         assert webhook.secret_of(configured(tmp_path, tg, webhook_secret="mine")) == "mine"
+
+
+async def test_an_address_that_telegram_refuses_is_a_clear_error(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"webhook_url": "http://bot.example.org/hook", "webhook_port": 0}
+    refused = r"refuses FOODCRITIC_WEBHOOK_URL=http://bot\.example\.org/hook: .*must be provided"
+    with pytest.raises(SettingsError, match=refused):
+        async with restaurant(tmp_path, **values):
+            pass

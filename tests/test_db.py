@@ -158,7 +158,7 @@ async def test_a_database_that_another_process_holds_is_waited_for(tmp_path: Pat
             waiting = asyncio.create_task(switch(second, "b", 1))
             await asyncio.sleep(0.05)
             assert not waiting.done()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         await second.close()
 
 

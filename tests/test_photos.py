@@ -17,7 +17,7 @@ import pillow_heif
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from foodcritic import photos
 from foodcritic.errors import PhotoCode, PhotoError
@@ -164,11 +164,16 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(8000, 7000), (60000, 60000), (2**31 - 1, 2**31 - 1)])
-def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
-    """Before a byte is decompressed, so at once."""
-    started = time.monotonic()
+def test_a_bomb_is_refused_by_its_header(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a byte is decompressed."""
+
+    def load(_: Image.Image) -> None:
+        pytest.fail("it is being decompressed")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     assert refused(png_claiming(*size)) == "too_many_pixels"
-    assert time.monotonic() - started < 0.5
 
 
 def test_large_photos_are_decoded_one_at_a_time(tmp_path: Path) -> None:
@@ -285,7 +290,7 @@ def check(data: bytes) -> None:
     else:
         code = image.mode
     assert code in ("RGB", *get_args(PhotoCode))
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("seed", SEEDS)

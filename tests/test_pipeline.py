@@ -163,7 +163,7 @@ async def test_a_cancelled_run_stops_its_trainer_and_promotes_nothing(
     trainer.hold = asyncio.Event()
     run = await asked(taught)
     working = asyncio.create_task(pipeline.work(taught, taught.settings, run))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await runs.curve(taught, run.id):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await runs.cancel(taught, run.id)
@@ -180,11 +180,11 @@ async def test_a_trainer_that_is_told_to_stop_gives_the_run_back_and_the_next_go
     trainer.hold, stop = asyncio.Event(), asyncio.Event()
     run = await runs.create(taught, "nano-corrections", actor="shell")
     watching = asyncio.create_task(pipeline.watch(taught, taught.settings, stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await runs.curve(taught, run.id):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     stop.set()
-    await asyncio.wait_for(watching, 10)
+    await asyncio.wait_for(watching, 60)
     left = await runs.get(taught, run.id)
     assert (left.status, left.attempts, trainer.stopped) == (RunStatus.TODO, 0, True)
     await people.set_user(taught, "telegram", 1, consent=False)

@@ -21,20 +21,25 @@ WORKER = """
 import asyncio, sys
 from datetime import timedelta
 from foodcritic import db as database, queue, settings
-async def main(ahead):
+async def main(ahead, most):
     now = lambda: database.utcnow() + timedelta(seconds=ahead)
     db = await database.connect(settings.load(_env_file=None), now=now)
+    left = most
     sys.stdout.write("ready\\n"); sys.stdout.flush()
     async def work(name):
+        nonlocal left
         while (job := await queue.claim(db, name)) is not None:
             for n in range(3):
                 await queue.draft(db, job, "x" * n)
                 await asyncio.sleep(0.003)
+            while left == 0:  # the rest is for those who come after this one's death
+                await asyncio.sleep(1)
+            left -= 1
             await queue.finish(db, job, answer=f"answer to {job.key}")
             sys.stdout.write(f"{job.id}\\n"); sys.stdout.flush()
     await asyncio.gather(work("a"), work("b"))
     await db.close()
-asyncio.run(main(float(sys.argv[1])))
+asyncio.run(main(float(sys.argv[1]), int(sys.argv[2])))
 """
 
 
@@ -49,6 +54,7 @@ async def test_workers_killed_at_random_moments_lose_and_repeat_nothing(backend:
     async def generation(number: int) -> asyncio.subprocess.Process:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", WORKER, str(number * 70)),
+            str(JOBS if number == KILLS else JOBS // (KILLS + 1)),
             stdout=asyncio.subprocess.PIPE,
             env=environment,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from foodcritic import (
     askings,
@@ -21,6 +22,7 @@ from foodcritic import (
     privacy,
     queue,
     retention,
+    tables,
 )
 from foodcritic.columns import ReviewStatus
 from foodcritic.db import Database
@@ -81,6 +83,18 @@ async def test_old_questions_go_with_their_photos_and_new_ones_stay(
     assert await retention.sweep(kept) == retention.Swept(jobs=0, photos=0, updates=0)
 
 
+async def test_an_answer_that_nobody_has_yet_is_kept_for_them(kept: Database, clock: Clock) -> None:
+    await queue.enqueue(kept, new_job("a"))
+    job = await queue.claim(kept, "worker")
+    assert job is not None
+    await queue.finish(kept, job, answer="**Pho**")
+    clock.forward(days=40)
+    assert (await retention.sweep(kept)).jobs == 0
+    (mine,) = await queue.undelivered(kept, "telegram", "courier")
+    await queue.delivered(kept, mine, "courier")
+    assert (await retention.sweep(kept)).jobs == 1
+
+
 async def test_without_a_limit_nothing_that_is_referred_to_goes(db: Database, clock: Clock) -> None:
     old = await answered(db, "1")
     clock.forward(days=5000)
@@ -101,8 +115,10 @@ async def test_what_may_be_learnt_from_stays_with_its_whole_dialogue(
     rejected = await answered(kept, "4")
     stranger = await answered(kept, "5", user=2)
     await people.set_user(kept, "telegram", 1, consent=True)
+    disliked = await answered(kept, "6")
     for job in (liked, stranger):
         await feedback.rate(kept, job.id, "telegram", 1, 1)
+    await feedback.rate(kept, disliked.id, "telegram", 1, -1)
     for job, status in (
         (corrected, ReviewStatus.PENDING),
         (rejected, ReviewStatus.REJECTED),
@@ -110,9 +126,9 @@ async def test_what_may_be_learnt_from_stays_with_its_whole_dialogue(
         said = await corrections.propose(kept, job.id, "telegram", 1, dish="Udon", lang="en")
         await corrections.review(kept, said.id, status)
     clock.forward(days=31)
-    every = (first, liked, corrected, rejected, stranger)
-    assert (await retention.sweep(kept)).jobs == 2
-    assert [await exists(kept, job) for job in every] == [True, True, True, False, False]
+    every = (first, liked, corrected, rejected, stranger, disliked)
+    assert (await retention.sweep(kept)).jobs == 3
+    assert [await exists(kept, job) for job in every] == [True] * 3 + [False] * 3
     await privacy.decide(kept, "telegram", 1, False, withdraw=privacy.nothing)
     assert (await retention.sweep(kept)).jobs == 3
 
@@ -127,6 +143,20 @@ async def test_photos_that_no_question_shows_go_after_a_day(db: Database, clock:
     age(coming.path, 2)
     photos.store(db.settings.media, photo(2))
     assert (await retention.sweep(db)).photos == 0
+    asked = await answered(db, "3")
+    async with db.write() as session:  # its question was forgotten a moment ago
+        await session.execute(sa.delete(tables.Job).where(tables.Job.id == asked.id))
+    await retention.sweep(db)
+    assert await named(db, asked)
+    clock.forward(days=2)
+    await retention.sweep(db)
+    assert not await named(db, asked)
+
+
+async def named(db: Database, job: Job) -> bool:
+    """Whether there is a row of the photo that it showed."""
+    async with db.read() as session:
+        return await session.get(tables.Photo, job.photos[0].sha256) is not None
 
 
 async def test_handled_updates_and_unanswered_askings_are_swept(db: Database, clock: Clock) -> None:
@@ -162,10 +192,9 @@ async def test_several_processes_sweep_once_a_day(kept: Database, clock: Clock) 
     clock.forward(days=40)
     stop = asyncio.Event()
     sweeping = asyncio.create_task(retention.daily(kept, stop))
-    for _ in range(200):
-        if not await exists(kept, old):
-            break
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while await exists(kept, old):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     stop.set()
     await sweeping
     assert not await exists(kept, old)

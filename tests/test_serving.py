@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import stat
 import sys
 import urllib.request
@@ -21,23 +20,12 @@ from engine import Generation, Message, front, nano
 from engine.openai import OpenAI, connect
 from foodcritic.errors import EngineError, ModelError
 from tests.conftest import settings_for
+from tests.ports import free_port
 
 STANDIN = Path(__file__).parent / "standin"
 GPUS = "".join(f"{n}, NVIDIA H200, 143771, 143155, 580.159.04, 9.0\n" for n in range(2))
 GREEDY = Generation(greedy=True, max_new_tokens=40)
-PATIENCE = 40.0
-
-
-def free_port() -> int:
-    """The first of three free ones in a row."""
-    while True:
-        with contextlib.ExitStack() as taken, contextlib.suppress(OSError, OverflowError):
-            first = taken.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            for after in (1, 2):
-                taken.enter_context(socket.socket()).bind(("127.0.0.1", port + after))
-            return port
+PATIENCE = 100.0
 
 
 def two_gpus(home: Path) -> None:
@@ -54,7 +42,7 @@ async def serving(
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The running command and its address."""
     two_gpus(home)
-    port = free_port()
+    port = free_port(3)
     env = os.environ | {
         "PATH": f"{home}:{os.environ['PATH']}",
         "PYTHONPATH": str(STANDIN),

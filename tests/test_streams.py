@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,21 +96,27 @@ async def test_an_engine_that_writes_nothing_for_too_long_is_given_up() -> None:
             pass
 
     reading = [asyncio.create_task(read()) for _ in range(3)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         found = await asyncio.gather(*reading, return_exceptions=True)
     assert all(isinstance(error, EngineDied) for error in found)
     with pytest.raises(EngineDied, match="it hangs"):
         await read()
 
 
-async def test_an_engine_that_writes_to_somebody_is_alive() -> None:
+async def test_an_engine_that_writes_to_somebody_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """One answer waits its turn for longer than the engine may be silent."""
-    open_ = Streams(hang=0.2)
-    async with asyncio.timeout(5):
-        waiting = asyncio.create_task(anext(open_.read(counting(1, pause=0.6), nothing)))
-        async for _ in open_.read(counting(10, pause=0.07), nothing):
-            pass
-        assert await waiting == 0
+    open_, now, turn = Streams(hang=0.05), 0.0, asyncio.Event()
+
+    async def late() -> AsyncIterator[int]:
+        await turn.wait()
+        yield 0
+
+    monkeypatch.setattr(streams, "time", SimpleNamespace(monotonic=lambda: now))
+    waiting = asyncio.create_task(anext(open_.read(late(), nothing)))
+    async for _ in open_.read(counting(10, pause=0.02), nothing):
+        now += 0.04
+    turn.set()
+    assert await waiting == 0
 
 
 async def test_an_idle_engine_is_not_watched() -> None:
@@ -121,7 +128,6 @@ async def test_an_idle_engine_is_not_watched() -> None:
 
 
 async def test_under_load_tokens_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "PAUSE", 0.05)
     open_ = Streams()
 
     async def read() -> float:
@@ -130,7 +136,9 @@ async def test_under_load_tokens_come_together(monkeypatch: pytest.MonkeyPatch) 
             pass
         return asyncio.get_running_loop().time() - started
 
-    assert await read() < 0.05
+    monkeypatch.setattr(streams, "PAUSE", 3600)
+    await read()  # alone, it waits for nobody
+    monkeypatch.setattr(streams, "PAUSE", 0.05)
     took = await asyncio.gather(*(read() for _ in range(streams.MANY + 2)))
     assert max(took) >= 0.1
 
@@ -140,7 +148,7 @@ async def test_an_engine_that_does_not_let_go_of_an_answer_is_given_up() -> None
     open_ = Streams(hang=0.1)
     reading = open_.read(never(), nothing)
     assert await anext(reading) == 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await reading.aclose()
     with pytest.raises(EngineDied, match="let go"):
         open_.check()
@@ -205,7 +213,7 @@ async def test_an_engine_that_says_it_died_ends_every_answer() -> None:
         async for _ in open_.read(answer, nothing):
             pass
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         found = await asyncio.gather(read(never()), read(dying()), return_exceptions=True)
     assert [type(error) for error in found] == [EngineDied, EngineDied]
 

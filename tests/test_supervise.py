@@ -13,6 +13,8 @@ from foodcritic import orphans, queue, supervise
 from foodcritic.columns import JobStatus
 from tests.conftest import new_job
 
+HANG = 60.0  #: seconds after which nothing will come any more
+
 
 def script(tmp_path: Path, body: str) -> list[str]:
     file = tmp_path / "child.py"
@@ -20,7 +22,7 @@ def script(tmp_path: Path, body: str) -> list[str]:
     return [sys.executable, str(file)]
 
 
-async def until(condition: Callable[[], bool], within: float = 20) -> None:
+async def until(condition: Callable[[], bool], within: float = HANG) -> None:
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 the other side is another process
             await asyncio.sleep(0.02)
@@ -39,7 +41,7 @@ async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     )
     await until(lambda: marks.exists() and len(marks.read_text()) >= 3)
     stop.set()
-    await asyncio.wait_for(keeping, 10)
+    await asyncio.wait_for(keeping, HANG)
     assert len(set(dead)) >= 2
 
 
@@ -52,14 +54,14 @@ async def test_a_child_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> N
         "def stop(*_): mark.write_text('stopped'); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, stop)\n"
         "mark.write_text('started')\n"
-        "time.sleep(60)",
+        "time.sleep(600)",
     )
     stop = asyncio.Event()
     keeping = asyncio.create_task(supervise.keep("child", command, stop))
     await until(mark.exists)
     await until(lambda: mark.read_text() == "started")
     stop.set()
-    await asyncio.wait_for(keeping, 10)
+    await asyncio.wait_for(keeping, HANG)
     assert mark.read_text() == "stopped"
 
 
@@ -67,7 +69,7 @@ async def test_a_child_that_stops_being_well_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "LOOK", 0.002)
-    command = script(tmp_path, "import time; time.sleep(60)")
+    command = script(tmp_path, "import time; time.sleep(600)")
     stop, dead, looks = asyncio.Event(), list[int](), 0
 
     async def healthy() -> bool:
@@ -79,7 +81,7 @@ async def test_a_child_that_stops_being_well_is_started_again(
         dead.append(pid)
         stop.set()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG):
         await supervise.keep("child", command, stop, died=died, healthy=healthy)
     assert len(dead) == 1
 
@@ -92,7 +94,7 @@ async def test_a_child_hears_of_its_parents_end(monkeypatch: pytest.MonkeyPatch)
     await asyncio.sleep(0.05)
     assert not stop.is_set()
     monkeypatch.setattr(os, "getppid", lambda: 999_999)
-    await asyncio.wait_for(watching, 5)
+    await asyncio.wait_for(watching, HANG)
     assert stop.is_set()
 
 
@@ -116,5 +118,5 @@ async def test_a_process_that_cannot_end_is_ended() -> None:
         "threading.Thread(target=threading.Event().wait).start()\nsupervise.end_within(0.1)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG):
         assert await process.wait() == 1

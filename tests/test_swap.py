@@ -24,7 +24,7 @@ from tests import checkpoints
 from tests.conftest import Clock
 from tests.engines import Scripted
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 @dataclass

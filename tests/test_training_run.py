@@ -142,7 +142,7 @@ async def test_whoever_stops_a_run_stops_its_whole_family(go: Go, tmp_path: Path
             raise KeyError("stop")
 
     task = asyncio.create_task(go(hangs=True, on_step=on_step))
-    await asyncio.wait_for(seen.wait(), 30)
+    await asyncio.wait_for(seen.wait(), 60)
     if how == "cancelled":
         task.cancel()
     with pytest.raises((asyncio.CancelledError, KeyError)):
@@ -152,8 +152,8 @@ async def test_whoever_stops_a_run_stops_its_whole_family(go: Go, tmp_path: Path
 
 
 def _gone(pids: list[int]) -> bool:
-    """Whether they have ended, within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Whether they have ended, within a minute."""
+    deadline = time.monotonic() + 60
     while any(map(_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(map(_alive, pids))

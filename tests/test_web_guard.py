@@ -121,7 +121,7 @@ async def test_a_browser_cannot_name_a_file_it_did_not_upload(db: Database) -> N
         )
         said = ""
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(60),
             http.stream("GET", "/en/gradio_api/queue/data?session_hash=abc") as stream,
         ):
             async for line in stream.aiter_lines():

@@ -122,7 +122,7 @@ async def test_watching_shows_the_wait_the_growing_text_and_the_end(db: Database
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(db, engine, db.settings, stop))
     seen = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for view in talk.watch(db, ANN):
             (turn,) = view.turns
             seen.append(turn.draft if turn.is_active else turn.answer or "")

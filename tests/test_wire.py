@@ -78,7 +78,7 @@ async def engine(tmp_path: Path, answer: Answer) -> AsyncIterator[OpenAI]:
 
 async def said(engine: OpenAI) -> str:
     stream = engine.stream([Message(role="user", text="What is this?")], GREEDY)
-    async with asyncio.timeout(10), aclosing(stream) as pieces:
+    async with asyncio.timeout(60), aclosing(stream) as pieces:
         return "".join([piece async for piece in pieces])
 
 
@@ -178,10 +178,12 @@ async def test_a_server_that_stays_after_its_end_holds_nobody(
 
     async def stays(writer: asyncio.StreamWriter) -> None:
         await sends(SSE, WORD, END)(writer)
-        await asyncio.sleep(5)
+        await over.wait()
 
-    async with engine(tmp_path, stays) as made, asyncio.timeout(3):
+    over = asyncio.Event()
+    async with engine(tmp_path, stays) as made:
         assert await said(made) == "Sushi"
+        over.set()
 
 
 @pytest.mark.parametrize("word", [WORD, event({}), event({}, choices=[])], ids=str.__len__)

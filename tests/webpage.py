@@ -22,7 +22,9 @@ from PIL import Image, ImageDraw
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 from engine import Engine, worker
+from foodcritic import privacy
 from foodcritic.db import Database
+from foodcritic.privacy import Withdraw
 from web import app
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -38,13 +40,16 @@ needs_chromium = pytest.mark.skipif(
 
 
 @asynccontextmanager
-async def serving(db: Database, engine: Any = None, **values: Any) -> AsyncIterator[str]:
+async def serving(
+    db: Database, engine: Any = None, *, withdraw: Withdraw = privacy.nothing, **values: Any
+) -> AsyncIterator[str]:
     """The page on a port of its own, with a worker where there is an engine; its address."""
     settings = db.settings.model_copy(update={"web_port": 0, **values})
     db = replace(db, settings=settings)
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    tasks = [asyncio.create_task(app.run(settings, db, stop, ready=ready.set_result))]
+    page = app.run(settings, db, stop, ready=ready.set_result, withdraw=withdraw)
+    tasks = [asyncio.create_task(page)]
     if engine is not None:
         model: Engine = engine
         tasks.append(asyncio.create_task(worker.run(db, model, settings, stop)))
@@ -57,7 +62,7 @@ async def serving(db: Database, engine: Any = None, **values: Any) -> AsyncItera
         yield await ready
     finally:
         stop.set()
-        async with asyncio.timeout(10):  # the promise of a graceful stop
+        async with asyncio.timeout(60):  # it ends, however busy the machine
             await asyncio.gather(*tasks)
 
 

@@ -23,9 +23,7 @@ from typing import Any
 from tests.botapi.methods import document, photo_sizes
 from tests.botapi.methods import member as chat_member
 from tests.botapi.server import serving
-from tests.botapi.world import ApiError, Chat, Json, World
-
-PATIENCE = 10.0  #: seconds a person waits for the bot
+from tests.botapi.world import PATIENCE, ApiError, Chat, Json, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +186,7 @@ class Person:
                         return message, button
             return None
 
-        message, button = await self.world.until(newest, PATIENCE, f"no button {label!r}")
+        message, button = await self.world.until(newest, f"no button {label!r}")
         return await self.presses(message, button["callback_data"])
 
     async def presses(self, message: Json, data: str) -> str:
@@ -205,7 +203,7 @@ class Person:
         }
         self.world.post("callback_query", query)
         answer = await self.world.until(
-            lambda: self.world.queries[query_id], PATIENCE, f"callback {data!r} was not answered"
+            lambda: self.world.queries[query_id], f"callback {data!r} was not answered"
         )
         return str(answer.get("text") or "")
 
@@ -305,7 +303,7 @@ class Person:
             return next((seen for seen in self.visible() if text in seen.text), None)
 
         try:
-            return await self.world.until(found, patience, text)  # type: ignore[no-any-return]
+            return await self.world.until(found, text, patience)  # type: ignore[no-any-return]
         except TimeoutError:
             now = [seen.text for seen in self.visible()]
             raise AssertionError(
@@ -319,7 +317,7 @@ class Person:
             return next((s for s in self.visible() if any(label in b for b in s.buttons)), None)
 
         try:
-            return await self.world.until(found, patience, label)  # type: ignore[no-any-return]
+            return await self.world.until(found, label, patience)  # type: ignore[no-any-return]
         except TimeoutError:
             now = [(seen.text, seen.buttons) for seen in self.visible()]
             raise AssertionError(f"no button {label!r} under {now}") from None
@@ -331,7 +329,7 @@ class Person:
             draft = self.chat.draft
             return str(draft["text"]) if draft and text in draft["text"] else None
 
-        return str(await self.world.until(found, patience, f"no draft with {text!r}"))
+        return str(await self.world.until(found, f"no draft with {text!r}", patience))
 
     async def sees_nothing(self, seconds: float = 0.3) -> None:
         """Check that the bot stays silent."""

@@ -172,7 +172,7 @@ class Api:
         world.polling += 1
         try:
             with contextlib.suppress(TimeoutError):
-                await world.until(ready, float(params.get("timeout") or 0), "updates")
+                await world.until(ready, "updates", float(params.get("timeout") or 0))
         finally:
             world.polling -= 1
         if generation != world.poll_generation:
@@ -232,7 +232,7 @@ class Api:
         async with httpx.AsyncClient(timeout=10) as client:
             while True:
                 await self.world.until(
-                    lambda: self.world.webhook["url"] and self.world.pending(0, 1), 1e9, "updates"
+                    lambda: self.world.webhook["url"] and self.world.pending(0, 1), "updates", 1e9
                 )
                 update = self.world.pending(0, 1)[0]
                 secret = self.world.webhook.get("secret")

@@ -32,6 +32,10 @@ class ApiError(Exception):
         self.parameters = parameters
 
 
+#: Seconds after which a wait is a hang; how fast a machine is must decide no test.
+PATIENCE = 60.0
+
+
 @dataclass(kw_only=True, slots=True)
 class Call:
     """One request of the bot, as it was answered."""
@@ -128,7 +132,9 @@ class World:
         self._changed = asyncio.Event()
         return self.ticks
 
-    async def until(self, predicate: Callable[[], Any], patience: float, what: str) -> Any:
+    async def until(
+        self, predicate: Callable[[], Any], what: str, patience: float = PATIENCE
+    ) -> Any:
         """Wait until `predicate()` is true and return its value; TimeoutError names `what`."""
         deadline = time.monotonic() + patience
         while not (value := predicate()):

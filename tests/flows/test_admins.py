@@ -354,7 +354,7 @@ async def test_stats_are_a_picture_with_figures(tmp_path: Path, lang: str, said:
         for other in (998, 999):
             await people.user(place.db, "telegram", other)
         boss.says("/stats")
-        seen = await boss.sees(said, 30)
+        seen = await boss.sees(said)
         data = place.tg.world.files[seen.message["photo"][-1]["file_id"]][1]
         image = Image.open(io.BytesIO(data))
         assert (image.format, image.size) == ("PNG", (1000, 1100))

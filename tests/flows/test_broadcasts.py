@@ -164,7 +164,7 @@ async def test_a_bot_that_stops_goes_on_where_it_was(
         boss = place.person("Boss")
         everybody = await guests(place.db, place.tg, 20)
         await begin(place, boss)
-        await place.tg.world.until(lambda: sum(map(copies, everybody)) > 3, 10, "nothing sent")
+        await place.tg.world.until(lambda: sum(map(copies, everybody)) > 3, "nothing sent")
         await place.stop()
         have = sum(map(copies, everybody))
         assert have < 20
@@ -189,14 +189,14 @@ async def test_a_bot_that_is_killed_repeats_nothing_and_leaves_out_few(
             finally:
                 await db.close()
             boss.says(f"/broadcast {NEWS}")
-            await boss.taps("Send to", await boss.sees("Above is what", 20))
+            await boss.taps("Send to", await boss.sees("Above is what"))
             for goal in range(10, 80, 20):
-                await tg.world.until(reached(everybody, goal), 20, f"{goal} letters were not sent")
+                await tg.world.until(reached(everybody, goal), f"{goal} letters were not sent")
                 await cook.kill("bot")
-            done = await boss.sees("of 80 have it", 30)
+            done = await boss.sees("of 80 have it")
             while not done.text.startswith("📣 Sent"):
                 await asyncio.sleep(0.1)
-                done = await boss.sees("of 80 have it", 30)
+                done = await boss.sees("of 80 have it")
         got = [copies(p) for p in everybody]
         assert max(got) == 1
         assert sum(got) >= 80 - 4

@@ -16,7 +16,7 @@ async def offered(place: Place, person: Person, text: str) -> dict[str, Any]:
     """What inline mode answers."""
     query_id = person.asks_inline(text)
     answer: dict[str, Any] = await place.tg.world.until(
-        lambda: place.tg.world.queries[query_id], 10, "an inline answer"
+        lambda: place.tg.world.queries[query_id], "an inline answer"
     )
     return answer
 
@@ -66,7 +66,6 @@ async def test_a_mention_where_we_are_no_member_is_answered_once_and_whole(tmp_p
         second = ann.summons("@foodcritic_bot", **photo, caption=None)
         await place.tg.world.until(
             lambda: len([said for said in world.inline.values() if "8/10" in said[-1]]) == 2,
-            10,
             "two answers",
         )
         await place.settled()
@@ -82,7 +81,7 @@ async def test_a_mention_where_we_are_no_member_is_answered_once_and_whole(tmp_p
 async def test_a_guest_without_a_photo_is_told_how(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         query_id = place.person("李", "zh-hans").summons("@foodcritic_bot 好吃吗")
-        await place.tg.world.until(lambda: place.tg.world.inline, 10, "an answer")
+        await place.tg.world.until(lambda: place.tg.world.inline, "an answer")
         assert place.tg.world.inline[f"guest-{query_id}"] == [
             "请回复一张菜的照片并提到 @foodcritic_bot，或者写在照片说明里。"
         ]
@@ -93,6 +92,6 @@ async def test_a_guest_query_that_ran_out_is_given_up_quietly(tmp_path: Path) ->
         ann = place.person("Ann")
         query_id = ann.summons("@foodcritic_bot", photo=ann.photo(picture()))
         del place.tg.world.queries[query_id]
-        await place.tg.world.until(lambda: place.tg.world.made("answerGuestQuery"), 10, "tried")
+        await place.tg.world.until(lambda: place.tg.world.made("answerGuestQuery"), "tried")
         await place.settled()
         assert "too old" in (await place.jobs())[0].delivery["undeliverable"]

@@ -39,7 +39,7 @@ async def shows(person: Person, seen: Seen, labels: list[str]) -> None:
     def shown() -> bool:
         return Seen(person.chat, person.chat.messages[seen.id]).buttons[:3] == labels
 
-    await person.world.until(shown, 5, f"the votes are not {labels}")
+    await person.world.until(shown, f"the votes are not {labels}")
 
 
 async def test_a_thumb_counts_a_second_replaces_it_and_the_same_again_takes_it_back(

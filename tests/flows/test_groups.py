@@ -75,7 +75,7 @@ async def test_an_answer_to_a_deleted_topic_goes_to_the_general_one(tmp_path: Pa
         group = place.group(forum=True)
         ann = group.member(place.person("Ann"), topic=group.topic(7, "Noodles"))
         ann.sends_photo(picture(), caption="@foodcritic_bot")
-        await place.tg.world.until(lambda: place.tg.world.made("getFile"), 5, "fetched")
+        await place.tg.world.until(lambda: place.tg.world.made("getFile"), "fetched")
         del group.chat.topics[7]
         model.open.set()
         await group.member(ann).sees("Ramen")
@@ -90,7 +90,7 @@ async def test_a_group_that_migrates_while_its_answer_is_made_gets_it_there(
         group = place.group(kind="group")
         ann = group.member(place.person("Ann"))
         ann.sends_photo(picture(), caption="@foodcritic_bot")
-        await place.tg.world.until(lambda: place.tg.world.made("getFile"), 5, "fetched")
+        await place.tg.world.until(lambda: place.tg.world.made("getFile"), "fetched")
         new = group.migrates(-1_000_000_000_999)
         model.open.set()
         ann_there = new.member(ann)
@@ -128,7 +128,7 @@ async def test_a_busy_group_stays_within_its_twenty_a_minute(tmp_path: Path) -> 
         for number, person in enumerate(people):
             person.sends_photo(picture(number), caption="@foodcritic_bot")
         await place.tg.world.until(
-            lambda: len(place.tg.world.made("sendMessage", group.chat.id, ok=True)) == 30, 30, "30"
+            lambda: len(place.tg.world.made("sendMessage", group.chat.id, ok=True)) == 30, "30"
         )
         await place.settled()
         assert place.tg.world.meter.over == []

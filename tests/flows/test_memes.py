@@ -126,7 +126,7 @@ async def test_a_picture_arrives_once_in_private_whatever_the_connection_does(
         ann = place.person("Ann")
         ann.sends_photo(picture(), caption="/meme")
         await ann.sees_button("Another")
-        await place.settled(20)
+        await place.settled()
         assert len(ann.visible()) == 1
         assert len(ann.chat.messages) == 2
 
@@ -136,7 +136,7 @@ async def test_a_picture_under_way_is_delivered_once_after_a_restart(tmp_path: P
         world, ann = place.tg.world, place.person("Ann")
         world.faults.append(Fault(kind=Kind.SERVER_ERROR, method="editMessageMedia", times=None))
         ann.sends_photo(picture(), caption="/meme")
-        await world.until(lambda: world.made("editMessageMedia"), 10, "a first try")
+        await world.until(lambda: world.made("editMessageMedia"), "a first try")
         await place.stop()
         world.faults.clear()
         async with opened(place):
@@ -217,14 +217,13 @@ async def test_a_card_in_private_is_an_edit_too(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         ann = place.person("Ann")
         ann.sends_photo(picture())
-        await ann.sees_button("Score card")
+        answer = await ann.sees_button("Score card")
         place.tg.world.faults.append(Fault(kind=Kind.CUT_AFTER, method="editMessageMedia", times=2))
         await ann.taps("Score card")
         await place.settled()
         assert len([m for m in place.tg.world.by_bot(ann.chat.id) if "photo" in m]) == 1
         assert len(place.tg.world.by_bot(ann.chat.id)) == 2
-        answered = ann.chat.messages[2]
-        assert "Ramen" in answered["text"]
+        assert "Ramen" in ann.chat.messages[answer.id]["text"]
 
 
 async def test_a_question_has_no_card_and_buttons_trust_nobody(tmp_path: Path) -> None:

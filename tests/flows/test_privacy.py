@@ -55,7 +55,7 @@ async def zipped(place: Place, person: Person) -> zipfile.ZipFile:
     def sent() -> dict[str, Any] | None:
         return next((m for m in place.tg.world.by_bot(person.chat.id) if "document" in m), None)
 
-    message = await place.tg.world.until(sent, 10, "no document came")
+    message = await place.tg.world.until(sent, "no document came")
     _, data = place.tg.world.files[message["document"]["file_id"]]
     return zipfile.ZipFile(io.BytesIO(data))
 
@@ -227,7 +227,7 @@ async def test_forgetting_somebody_whose_answer_is_being_made_stops_it(tmp_path:
         ann = place.person("Ann")
         ann.sends_photo(picture())
         await ann.sees("Looking")
-        await place.tg.world.until(lambda: place.model.seen, 5, "the model was not asked")
+        await place.tg.world.until(lambda: place.model.seen, "the model was not asked")
         ann.says("/forget")
         await ann.taps("Yes, forget everything")
         await ann.sees("Forgotten")

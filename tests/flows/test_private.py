@@ -77,7 +77,7 @@ async def test_an_album_is_one_question_with_its_caption(tmp_path: Path) -> None
         ann = place.person("Ann")
         ann.sends_album([picture(n) for n in range(10)], caption="Which is best?")
         ann.says("And which is worst?")
-        await place.tg.world.until(lambda: len(place.model.seen) == 2, 10, "two jobs")
+        await place.tg.world.until(lambda: len(place.model.seen) == 2, "two jobs")
         await place.settled()
         album, follow_up = await place.jobs()
         assert (len(album.photos), album.question) == (10, "Which is best?")
@@ -244,9 +244,7 @@ async def test_an_edited_question_replaces_the_one_without_an_answer(
         message = ann.sends_photo(picture(), caption="Is it old?")
         await ann.sees("You are next" if waits else "Looking")
         ann.edits(message, "Is it cold?")
-        await place.tg.world.until(
-            lambda: len(place.tg.world.made("deleteMessage")) == 1, 5, "gone"
-        )
+        await place.tg.world.until(lambda: len(place.tg.world.made("deleteMessage")) == 1, "gone")
         model.open.set()
         await ann.sees("About Is it cold?.")
         await place.settled()

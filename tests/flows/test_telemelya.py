@@ -24,7 +24,7 @@ from engine import worker
 from foodcritic import db as database
 from foodcritic import settings
 from tests.botbench import FAST, ROOM, Model, migrated, picture
-from tests.test_bot_webhook import free_port
+from tests.ports import free_port
 
 TOKEN = "1000:test-token"
 ANN = 42
@@ -60,7 +60,7 @@ class Chat:
         found: list[Json] = await self.does(self.client.get_responses)
         return found
 
-    async def sees(self, told: Callable[[Json], bool], patience: float = 15.0) -> Json:
+    async def sees(self, told: Callable[[Json], bool], patience: float = 60.0) -> Json:
         """The newest call that `told` is true of."""
         deadline = asyncio.get_running_loop().time() + patience
         while True:
@@ -95,7 +95,7 @@ async def emulator(folder: Path, hook: int, secret: str) -> AsyncIterator[tuple[
     address = f"http://127.0.0.1:{ports[0]}"
     try:
         async with httpx.AsyncClient(headers={"Authorization": "Bearer any"}) as client:
-            for _ in range(300):
+            for _ in range(600):
                 assert process.returncode is None, "telemelya did not start"
                 with contextlib.suppress(httpx.TransportError):
                     health = await client.get(f"{address}/api/v1/test/health")
@@ -128,7 +128,7 @@ async def chat(tmp_path: Path) -> AsyncIterator[Chat]:
         ]
         client = TelegramTestClient(address, "any", TOKEN)
         try:
-            for _ in range(200):
+            for _ in range(1200):
                 if await asyncio.to_thread(_hook, address) == relayed:
                     break
                 await asyncio.sleep(0.05)
@@ -167,7 +167,7 @@ async def test_text_photo_buttons_and_edits_on_an_emulator_that_is_not_ours(chat
     await chat.sees(lambda call: call.get("text") == "Once more…")
     sends = [c for c in await chat.calls() if c["method"] == "sendMessage"]
     assert len({c["message_id"] for c in sends}) == len(sends)
-    for _ in range(100):
+    for _ in range(600):
         whole = [c for c in await chat.calls() if holds("· whole", button="again:")(c)]
         if len({c["message_id"] for c in whole}) == 2:
             break

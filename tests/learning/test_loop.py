@@ -57,7 +57,7 @@ async def kitchen(db: Database, settings: Settings, tg: Telegram) -> AsyncIterat
         asyncio.create_task(swap.follow(db, holder, settings, stop)),
     ]
     try:
-        await tg.world.until(lambda: tg.world.is_listened_to, 60, "the bot did not start")
+        await tg.world.until(lambda: tg.world.is_listened_to, "the bot did not start")
         yield holder
     finally:
         stop.set()
