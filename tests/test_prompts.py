@@ -24,6 +24,8 @@ TOKENS = (
     "<|im_start|>",
     "<|im_end|>",
     "<|anything|>",
+    "<|reserved_special_token_of_a_model_that_is_to_come_1234|>",
+    "<ov_genai_image_00000000000000000000000000000000000000000>",
     "<s>",
     "</s>",
     "<unk>",

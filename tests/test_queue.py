@@ -79,6 +79,8 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
     clock.forward(seconds=59)
     await queue.draft(db, first, "It")  # progress renews the lease
     clock.forward(seconds=59)
+    await queue.renew(db, first)  # and so does the wish to keep it
+    clock.forward(seconds=59)
     assert await queue.claim(db, "w2") is None
     clock.forward(seconds=2)
     second = await queue.claim(db, "w2")
