@@ -15,15 +15,16 @@ import gc
 import itertools
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from engine import Generation, text
+from engine import Generation, sampling, text
 from engine.plan import Plan
+from engine.prepare import Bits
 from engine.runner import EngineDied, Prompt, Scored
 from engine.streams import Streams
 from foodcritic.errors import EngineError, ModelError
@@ -93,8 +94,18 @@ class LMDeploy:
                 logits = out.logits if out.logits is not None else logits
                 tops += out.logprobs or []
         if logits is not None:
-            tops = _tops(logits.float().cpu().numpy()[: len(ids)])
+            tops = sampling.likeliest(logits.float().cpu().numpy()[: len(ids)], TOP)
         return Scored(ids=ids, tops=[_as_dict(top) for top in tops])
+
+    @property
+    def empty(self) -> Callable[[tuple[int, ...]], Bits] | None:
+        """Makes arrays for pixels; None: as usual."""
+        return self._pinned if self.plan.pinned else None
+
+    def _pinned(self, shape: tuple[int, ...]) -> Bits:
+        # A prompt holds its pixels until its answer has ended: nothing is reused while it is read.
+        made: Bits = self._torch.empty(shape, dtype=self._torch.int16, pin_memory=True).numpy()
+        return made.view(np.uint16)
 
     async def close(self) -> None:
         self._streams.close()
@@ -266,18 +277,6 @@ async def _checked(answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, Non
             kind = EngineDied if out.status.name == "ENGINE_STOP_ERROR" else EngineError
             raise kind(f"LMDeploy ended an answer with {out.status.name}")
         yield out
-
-
-def _tops(logits: Any) -> list[Any]:
-    """The likeliest `TOP` tokens of each position (positions, vocabulary)."""
-    from engine import sampling
-
-    odds = sampling.log_softmax(logits)
-    best = np.argpartition(-odds, TOP, axis=-1)[:, :TOP]
-    return [
-        dict(zip(ids.tolist(), row[ids].tolist(), strict=True))
-        for ids, row in zip(best, odds, strict=True)
-    ]
 
 
 def _as_dict(top: Any) -> dict[int, float]:

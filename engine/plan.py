@@ -53,6 +53,8 @@ class Plan:
     trusted: bool = False
     #: Whether a second model fits beside this one.
     roomy: bool = False
+    #: Pixels in page-locked memory, which the card fetches by itself: an experiment.
+    pinned: bool = False
     #: More of LMDeploy's engine settings, by their own names: for experiments.
     more: Mapping[str, Any] = field(default_factory=dict)
 

@@ -41,3 +41,13 @@ def log_softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]
     scaled -= scaled.max(-1, keepdims=True)
     scaled -= np.log(np.exp(scaled).sum(-1, keepdims=True))
     return scaled
+
+
+def likeliest(logits: Any, count: int) -> list[Any]:
+    """The `count` likeliest tokens of each position (positions, vocabulary): logarithms by id."""
+    odds = log_softmax(logits)
+    best = np.argpartition(-odds, count, axis=-1)[:, :count]
+    return [
+        dict(zip(ids.tolist(), row[ids].tolist(), strict=True))
+        for ids, row in zip(best, odds, strict=True)
+    ]

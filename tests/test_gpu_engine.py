@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import Generation, Message, PromptTooLong, folder, nano, openvino, prepare, text, tiling
+from engine import (
+    Generation,
+    Message,
+    PromptTooLong,
+    folder,
+    nano,
+    openvino,
+    prepare,
+    sampling,
+    text,
+    tiling,
+)
 from engine.budget import MANY, Budget
 from engine.gpu import GPU
 from engine.openvino import OpenVINO
@@ -243,3 +254,27 @@ async def test_with_many_answers_open_nobody_is_held_back() -> None:
     await asyncio.gather(*asking)
     assert len(inside) == MANY + 2
     assert budget.inside == 0
+
+
+async def test_pixels_go_to_the_memory_that_the_runner_gives() -> None:
+    given = list[Any]()
+
+    def empty(shape: tuple[int, ...]) -> Any:
+        given.append(np.zeros(shape, np.uint16))
+        return given[-1]
+
+    shape = folder.shape(nano.MODEL, text.tokenizer(nano.MODEL))
+    usual, other = Preparer(shape), Preparer(shape, empty=empty)
+    image = photo(900, 500)
+    made = await other.prepare(image, "a", 6)
+    assert made.pixels is given[0]
+    assert np.array_equal(made.pixels, (await usual.prepare(image, "a", 6)).pixels)
+    usual.close()
+    other.close()
+
+
+def test_the_likeliest_tokens_come_with_their_logarithms() -> None:
+    logits = np.log(np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]))
+    first, second = sampling.likeliest(logits, 2)
+    assert {i: round(float(np.exp(p)), 6) for i, p in first.items()} == {2: 0.7, 1: 0.2}
+    assert set(second) == {0, 1}

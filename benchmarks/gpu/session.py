@@ -72,8 +72,10 @@ PARTS: Final = (
     Part(name="floor", seconds=15, command="benchmarks.gpu.floor", files=["floor.json"]),
     measured("ours", 200),
     tried("kv8", '{"quant_policy":8}'),
+    tried("pinned", '{"pinned":true,"quant_policy":8}', users="128"),
     tried("fp8", '{"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
     tried("fp8kv8", '{"quant_policy":8,"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
+    tried("fp8plain", '{"quant_policy":8}', model="{fp8}", users="128"),
     Part(
         name="kills",
         seconds=280,
@@ -140,6 +142,7 @@ PARTS: Final = (
 SHOWS: Final[Sequence[tuple[str, str, str, str, float]]] = (
     ("photo, 128 users, requests/s", "ours-photo-128", "requests_per_second", ">=", 18),
     ("the same, 8-bit keys and values", "ours+kv8-photo-128", "requests_per_second", ">=", 18),
+    ("the same, pinned pixels", "ours+pinned-photo-128", "requests_per_second", ">=", 18),
     ("the same, 8-bit weights", "ours+fp8-photo-128", "requests_per_second", ">=", 18),
     ("the same, both", "ours+fp8kv8-photo-128", "requests_per_second", ">=", 21),
     ("photo, 32 users, first word, s", "ours-photo-32", "first_p50", "<=", 0.7),
