@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvicorn
 from telegram import Bot
+from telegram.error import BadRequest
 
 from bot.inbox import ALLOWED
 from foodcritic import inbox
@@ -94,7 +95,7 @@ async def open_door(db: Database, bot: Bot, source: str, settings: Settings) -> 
     """Listen, then tell Telegram where.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the port is taken, or Telegram refuses the address.
     """
     secret = secret_of(settings)
     try:
@@ -114,9 +115,14 @@ async def open_door(db: Database, bot: Bot, source: str, settings: Settings) -> 
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="webhook")
     try:
-        await bot.set_webhook(
-            str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED
-        )
+        try:
+            await bot.set_webhook(
+                str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED
+            )
+        except BadRequest as error:
+            raise SettingsError(
+                f"Telegram refuses FOODCRITIC_WEBHOOK_URL={settings.webhook_url}: {error.message}"
+            ) from error
         yield
     finally:
         server.should_exit = True

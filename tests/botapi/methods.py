@@ -481,7 +481,10 @@ def recall(name: str, field: str, empty: Any) -> Callable[[World, Json], Any]:
 def set_webhook(world: World, params: Json) -> bool:
     if params.get("drop_pending_updates"):
         world.updates.clear()
-    world.webhook = {"url": params.get("url", ""), "secret": params.get("secret_token")}
+    url = params.get("url", "")
+    if not url.startswith(("https://", "http://127.0.0.1:")) and url:  # the latter: only here
+        raise ApiError(400, "Bad Request: bad webhook: An HTTPS URL must be provided for webhook")
+    world.webhook = {"url": url, "secret": params.get("secret_token")}
     allow(world, params)
     world.tick()
     return True
