@@ -168,3 +168,26 @@ async def test_a_gpu_worker_that_cannot_start_does_not_take_the_page_down(tmp_pa
         up.send_signal(signal.SIGTERM)
         await up.stdout.read()
         assert await up.wait() == 0
+
+
+async def test_a_worker_whose_engine_died_ends_even_where_the_engine_holds_on(
+    tmp_path: Path,
+) -> None:
+    """Only a fresh process helps, so this one must end: its supervisor waits for that."""
+    code = (
+        "import asyncio, threading\n"
+        "from engine.runner import EngineDied\n"
+        "from foodcritic import serve\n"
+        "serve.STOP_WITHIN = serve.LINGER = 0.1\n"
+        "async def dies():\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    raise EngineDied('it hangs')\n"
+        "asyncio.run(serve._mortal(dies()))\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"it hangs" in said
