@@ -16,7 +16,7 @@ from telegram.ext import CallbackQueryHandler, CommandHandler, MessageHandler, f
 from bot import answers, easel, fetch, pictures, questions, texts, waits
 from bot.courier import CHANNEL
 from bot.delivery import Target
-from bot.desk import Desk, bound, language, place_of, say, thread_of
+from bot.desk import Desk, bound, language, place_of, say
 from bot.markup import Part
 from bot.pictures import Picture
 from bot.taps import here, notice, owned
@@ -81,15 +81,11 @@ async def ask(desk: Desk, messages: Sequence[Message]) -> None:
         return
     if is_new:
         dialogue_id = await dialogue.start(desk.db, place)
-    new = NewJob(
-        key=questions.key_of(message),
-        channel=CHANNEL,
-        chat_id=message.chat.id,
-        thread_id=thread_of(message),
-        user_id=user.id,
-        message_id=message.message_id,
+    new = questions.request(
+        message,
+        user,
+        lang,
         dialogue_id=dialogue_id,
-        lang=lang,
         kind=JobKind.MEME,
         photos=photos[:1],
         params={"style": memes.STYLE},

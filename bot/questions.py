@@ -29,6 +29,20 @@ def key_of(message: Message) -> str:
     return f"{CHANNEL}:{message.chat.id}:{message.message_id}"
 
 
+def request(message: Message, user: User, lang: Lang, **asked: Any) -> NewJob:
+    """The job of a message, to be answered where it stands; `asked` are fields of a `NewJob`."""
+    given: dict[str, Any] = {"key": key_of(message), **asked}
+    return NewJob(
+        channel=CHANNEL,
+        chat_id=message.chat.id,
+        thread_id=thread_of(message),
+        user_id=user.id,
+        message_id=message.message_id,
+        lang=lang,
+        **given,
+    )
+
+
 def is_for_us(message: Message, me: User) -> bool:
     """In a group: does it mention us or reply to us? In private everything is for us."""
     if message.from_user is None or message.from_user.is_bot:
@@ -210,15 +224,12 @@ async def _enqueue(
         await say(desk, message, too_long)
         return
     here = await house.rules(desk.db, CHANNEL, message.chat.id)
-    new = NewJob(
+    new = request(
+        message,
+        user,
+        lang,
         key=key or key_of(message),
-        channel=CHANNEL,
-        chat_id=message.chat.id,
-        thread_id=thread_of(message),
-        user_id=user.id,
-        message_id=message.message_id,
         dialogue_id=dialogue_id,
-        lang=lang,
         kind=JobKind.QUESTION if question else JobKind.CRITIQUE,
         question=question,
         photos=photos,

@@ -25,6 +25,12 @@ async def answer(person: Person) -> Seen:
     return await person.sees_button("Try again")
 
 
+async def objects(person: Person, seen: Seen) -> Seen:
+    """They tap the pencil; the question they are asked."""
+    await person.taps("✏️", seen)
+    return await person.sees("What is it really?")
+
+
 async def only(place: Place) -> Job:
     await place.settled()
     (job,) = await place.jobs()
@@ -115,8 +121,7 @@ async def test_a_candidate_of_the_answer_is_the_right_dish_and_can_be_undone(
         ann = place.person("Ann")
         seen = await answer(ann)
         job = await only(place)
-        await ann.taps("✏️", seen)
-        asked = await ann.sees("What is it really?")
+        asked = await objects(ann, seen)
         assert asked.buttons[:3] == ["Pho", "Laksa", "🍽 No dish at all"]
         await ann.taps("Laksa", asked)
         noted = await ann.sees("Noted: Laksa.")
@@ -160,9 +165,7 @@ async def test_a_name_and_a_better_text_are_typed_as_replies_and_may_be_edited(
 async def test_what_is_too_long_or_no_reply_changes_nothing(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         ann = place.person("Ann")
-        seen = await answer(ann)
-        await ann.taps("✏️", seen)
-        asked = await ann.sees("What is it really?")
+        asked = await objects(ann, await answer(ann))
         ann.says("x" * 61, reply_to=asked.id)
         await ann.sees("60 characters are the most")
         ann.says("Is it spicy?")
@@ -177,9 +180,7 @@ async def test_what_is_too_long_or_no_reply_changes_nothing(tmp_path: Path) -> N
 async def test_the_dialogue_survives_a_restart_and_deleted_messages(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         ann = place.person("Ann")
-        seen = await answer(ann)
-        await ann.taps("✏️", seen)
-        asked = await ann.sees("What is it really?")
+        asked = await objects(ann, seen := await answer(ann))
         await place.stop()
         async with opened(place):
             del ann.chat.messages[seen.id]
@@ -250,8 +251,7 @@ async def test_forged_taps_do_nothing(tmp_path: Path) -> None:
         ann, eve = place.person("Ann"), place.person("Eve")
         seen = await answer(ann)
         job = await only(place)
-        await ann.taps("✏️", seen)
-        asked = await ann.sees("What is it really?")
+        asked = await objects(ann, seen)
         eve.says("/help")
         hers = await eve.sees("/new – start over")
         for data in (
