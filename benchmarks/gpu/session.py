@@ -11,8 +11,10 @@ machine without a GPU runs what needs none: a rehearsal.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -196,12 +198,18 @@ def begin(given: Any, part: Part, limit: float) -> dict[str, Any]:
             made(given, part.needs)
         with log.open("wb") as output:
             target = subprocess.PIPE if part.name == "floor" else output
-            done = subprocess.run(command, stdout=target, stderr=output, timeout=limit)
-        if part.name == "floor" and done.returncode == 0:
-            (given.results / "floor.json").write_bytes(done.stdout)
-        ended: Any = done.returncode
-    except subprocess.TimeoutExpired:
-        ended = "cut off"
+            child = subprocess.Popen(command, stdout=target, stderr=output, start_new_session=True)
+            try:
+                said, _ = child.communicate(timeout=limit)
+                ended: Any = child.returncode
+            except subprocess.TimeoutExpired:
+                ended = "cut off"
+            finally:  # its own children too: a server that is left holds the GPU
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        if part.name == "floor" and ended == 0:
+            (given.results / "floor.json").write_bytes(said)
     except subprocess.CalledProcessError as error:
         ended = f"{error}"[:200]
     left = missing(given, part)

@@ -47,7 +47,8 @@ class Ours:
         given = dict(self.plan)
         how = {"at_once": given.pop("at_once")} if "at_once" in given else {}
         plan = Plan(trusted=True, **{"cache_max_entry_count": 0.5, **given})
-        self.runner = await asyncio.to_thread(lmdeploy.load, self.folder, plan, shape.picture)
+        load = lmdeploy.load
+        self.runner: Any = await asyncio.to_thread(load, self.folder, plan, shape.picture)
         self.engine = gpu.GPU(self.runner, self.folder, name="2b", tokenizer=words, **how)
         inner = self.runner.stream
 

@@ -1,0 +1,106 @@
+"""The session on a GPU machine: what it would run is in order, and it goes on where it was cut."""
+
+import argparse
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gpu import serve, session
+from benchmarks.gpu.session import Part
+from engine.plan import Plan
+
+FILL = "from pathlib import Path; import sys; Path(sys.argv[1]).write_text('{}')"
+
+
+def given(results: Path, **more: Any) -> argparse.Namespace:
+    usual: dict[str, Any] = {"seconds": 100.0, "only": None, "dry_run": False, "shape": "2b"}
+    places = {"model": results / "m", "photos": results / "p", "results": results}
+    return argparse.Namespace(**(usual | places | more))
+
+
+@pytest.mark.parametrize("part", session.PARTS, ids=lambda part: part.name)
+def test_every_part_can_be_run(part: Part, tmp_path: Path) -> None:
+    module, *words = [w.format(**session.places(given(tmp_path))) for w in session.words(part)]
+    assert importlib.util.find_spec(module) is not None
+    assert part.files
+    assert not [word for word in words if "{" in word and not word.startswith('{"')]
+    if "--plan" in words:
+        asked = json.loads(words[words.index("--plan") + 1])
+        Plan(trusted=True, **{"cache_max_entry_count": 0.5, **asked})
+    if "--system" in words:
+        assert words[words.index("--system") + 1] in serve.CELLS
+
+
+def test_no_two_parts_write_the_same_file() -> None:
+    files = [file for part in session.PARTS for file in part.files]
+    assert len(files) == len(set(files))
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Make the session consist of parts that write a file, fail, or sleep."""
+    monkeypatch.setenv("GPUS", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fills.py").write_text(FILL)
+    (tmp_path / "fails.py").write_text("raise SystemExit(3)")
+    (tmp_path / "sleeps.py").write_text("import time; time.sleep(60)")
+
+    def set_(*made: Part) -> None:
+        monkeypatch.setattr(session, "PARTS", made)
+
+    return set_
+
+
+def book(results: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((results / "session.json").read_text())
+    return found
+
+
+def test_what_is_there_is_not_run_again_and_what_failed_twice_neither(
+    parts: Any, tmp_path: Path
+) -> None:
+    parts(
+        Part(name="a", seconds=5, command="fills {results}/a.json", files=["a.json"]),
+        Part(name="b", seconds=5, command="fails", files=["b.json"]),
+        Part(name="c", seconds=5, command="fills {results}/c.json", files=["c.json"], gpus=2),
+        Part(name="d", seconds=500, command="fills {results}/d.json", files=["d.json"]),
+    )
+    results = tmp_path / "results"
+    for _ in range(3):
+        session.run(given(results))
+    ended = {name: (one["ended"], one["tries"]) for name, one in book(results).items()}
+    assert ended == {"a": (0, 1), "b": (3, 2)}
+    assert book(results)["b"]["missing"] == ["b.json"]
+    session.run(given(results, only=["b"]))
+    assert book(results)["b"]["tries"] == 3, "what is named is run"
+
+
+def test_a_part_that_hangs_is_cut_off_and_the_next_one_runs(parts: Any, tmp_path: Path) -> None:
+    parts(
+        Part(name="a", seconds=1, command="sleeps", files=["a.json"]),
+        Part(name="b", seconds=1, command="fills {results}/b.json", files=["b.json"]),
+    )
+    session.run(given(tmp_path / "results"))
+    ended = {name: one["ended"] for name, one in book(tmp_path / "results").items()}
+    assert ended == {"a": "cut off", "b": 0}
+
+
+def test_the_summary_says_what_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = {"photo-128": 18.2, "photo-32": 14.0, "tile-128": 90.0, "chat-1": 2.9}
+    for name, rate in rates.items():
+        cell = {"requests_per_second": rate, "first_p50": 0.5, "first_p50_turn2": 0.05, "failed": 0}
+        (tmp_path / f"ours-{name}.json").write_text(json.dumps(cell))
+    (tmp_path / "server-chat-1.json").write_text('{"requests_per_second": 3.2}')
+    (tmp_path / "kills.json").write_text('{"claims": {"every job answered": true}}')
+    session.summary(given(tmp_path))
+    said = capsys.readouterr().err.splitlines()
+    begins = {line[7:].split("  ")[0].strip(): line[:5] for line in said}
+    assert begins["photo, 128 users, requests/s"] == "holds"
+    assert begins["tile, 128 users, requests/s"] == "FAILS"
+    assert begins["chat, one user, of the best stock"] == "FAILS"
+    assert begins["tile, one user, of the best stock"] == "open "
+    assert begins["a follow-up's first word, of the first"] == "holds"
+    assert begins["kills: every job answered"] == "holds"
