@@ -35,6 +35,8 @@ _INSERT = {
     .returning(U.id)
     for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
+#: Held until the end of the transaction.
+_IN_ORDER = sa.text("SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(:source))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,10 @@ async def receive(
     if not rows:
         return 0
     async with db.write() as session:
+        if db.dialect == "postgresql":
+            # Webhooks store side by side: who is numbered first must be seen first, or `waiting`
+            # with an `after` would pass by what is committed late.
+            await session.execute(_IN_ORDER, {"source": source})
         new = len((await session.execute(_INSERT[db.dialect], rows)).all())
         if new:
             db.ring(session, f"inbox:{source}")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from foodcritic import inbox
 from foodcritic.db import Database
 from tests.conftest import Clock
@@ -55,3 +61,29 @@ async def dump(db: Database) -> bytes:
     async with db.read() as session:
         rows = await session.execute(sa.select(*tables.Update.__table__.c))
         return str([tuple(row) for row in rows]).encode()
+
+
+async def test_updates_stored_side_by_side_are_seen_in_the_order_of_their_numbers(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for what came after the last must not pass by what is committed late."""
+    if db.dialect != "postgresql":
+        pytest.skip("PostgreSQL only: SQLite has one writer")
+    publish, stored, commit = db.hub.publish, asyncio.Event(), asyncio.Event()
+
+    async def late(session: AsyncSession, topics: Iterable[str]) -> None:
+        if not stored.is_set():
+            stored.set()
+            await commit.wait()
+        await publish(session, topics)
+
+    monkeypatch.setattr(db.hub, "publish", late)
+    first = asyncio.create_task(inbox.receive(db, BOT, [(1, {})]))
+    await stored.wait()
+    second = asyncio.create_task(inbox.receive(db, BOT, [(2, {})]))
+    await asyncio.wait([second], timeout=0.3)
+    found = [*await inbox.waiting(db, BOT)]
+    commit.set()
+    await asyncio.gather(first, second)
+    found += await inbox.waiting(db, BOT, after=found[-1].id if found else 0)
+    assert [update.update_id for update in found] == [1, 2]
