@@ -16,7 +16,7 @@ from foodcritic.db import Database
 from foodcritic.prompts import Hint
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import corrections, dataset, forget, pictures
+from training import corrections, dataset, forget, general, pictures
 from training import trained as known
 from training.examples import Source
 
@@ -277,16 +277,22 @@ async def test_a_liked_answer_is_forgotten_with_its_run_and_its_features(
     trained = home / "datasets" / "trained.txt"
     pictured = shown.photos[0].sha256
     rows = made.records("train") + made.records("val")
+    mixed = [home / "runs" / run / "work" / "train.json" for run in ("1", "3")]
+    for path in mixed:
+        general.mix(data, path, None, 0)
+    mixed[1].write_text(json.dumps([{**row, "id": "kept"} for row in rows if "image" in row]))
     (blind,) = (row for row in rows if "image" not in row)
     text = known.key(blind["conversations"][0]["value"])
     trained.write_text(f"{pictured}\n{text}\nkept\n")
     assert forget.forget(home, answers=[written.id]) == 1
     assert not data.exists()
+    assert [path.exists() for path in mixed] == [False, True]
     assert (report.exists(), other.exists(), features.exists()) == (False, True, True)
     await feedback.withdraw(db, written.id, "telegram", 2)
     assert len((await dataset.snapshot(db)).records("train")) <= 1
     assert forget.forget(home, photos=[shown.photos[0].sha256], answers=[shown.id]) == 1
     assert not features.exists()
+    assert not mixed[1].exists()
     assert trained.read_text() == "kept\n"
 
 

@@ -54,6 +54,7 @@ class Trainer:
         self.data = json.loads((dataset / "train.json").read_bytes())
         (out / "work").mkdir(exist_ok=True)
         (out / "work" / "train.log").write_text("it said this before it died\n")
+        shutil.copy(dataset / "train.json", out / "work")
         try:
             await told["on_step"](STEP)
             if self.error:
@@ -120,6 +121,7 @@ async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_rep
         *("work", "live.json", "candidate.json", "report.html", "report.png", "curve.png"),
         "dataset.txt",
     }
+    assert {p.name for p in (folder / "work").iterdir()} == {"train.log"}
     assert [(s.step, s.loss) for s in await runs.curve(taught, ended.id)] == [(10, 2.5)]
     assert any("rejected" in line for line in lines)
 

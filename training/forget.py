@@ -2,7 +2,7 @@
 
 ```
  note (training.withdrawn) ─▶ snapshots that hold one: gone, a tombstone stays
-                           ─▶ data of runs that hold one, and their reports: gone
+                           ─▶ data of runs that hold one, what was mixed of it, reports: gone
                            ─▶ clean photos, and what encoders made of them: gone
 ```
 """
@@ -59,6 +59,7 @@ def forget(
         found = False
         for row in _rows(folder):
             number = str(row.get("id", ""))
+            found = found or Path(str(row.get("image"))).stem in clean
             if number in whole or number.startswith(starts):
                 found = True
                 if row.get("image") is None and "conversations" in row:
@@ -74,6 +75,9 @@ def forget(
     for data in sorted((home / "runs").glob("*/data")):
         if holds(data):
             shutil.rmtree(data)
+    for mixed in sorted((home / "runs").glob("*/work/train.json")):  # of `training.general`
+        if holds(mixed.parent):
+            mixed.unlink()
     # The photos go last: until then they tell which snapshots hold them, should we be killed.
     for path in _features(home, clean):
         path.unlink(missing_ok=True)

@@ -418,5 +418,6 @@ def _tidy(folder: Path) -> None:
     """What a run that has ended leaves: configuration, logs, measurements, report."""
     for heavy in (folder / "data", folder / "model"):
         shutil.rmtree(heavy, ignore_errors=True)
+    (folder / "work" / "train.json").unlink(missing_ok=True)  # what people wrote
     for path in (folder / "work").glob("iter_*"):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
