@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gpu import serve, session
+from benchmarks.gpu import serve, session, shows
 from benchmarks.gpu.session import Part
 from engine.plan import Plan
 
@@ -95,7 +95,7 @@ def test_the_summary_says_what_holds(tmp_path: Path, capsys: pytest.CaptureFixtu
         (tmp_path / f"ours-{name}.json").write_text(json.dumps(cell))
     (tmp_path / "server-chat-1.json").write_text('{"requests_per_second": 3.2}')
     (tmp_path / "kills.json").write_text('{"claims": {"every job answered": true}}')
-    session.summary(given(tmp_path))
+    shows.summary(tmp_path)
     said = capsys.readouterr().err.splitlines()
     begins = {line[7:].split("  ")[0].strip(): line[:5] for line in said}
     assert begins["photo, 128 users, requests/s"] == "holds"

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -116,8 +115,12 @@ def environment(given: Any, home: Path, **more: str) -> dict[str, str]:
 
 
 def configured(given: Any, home: Path, **more: str) -> Settings:
-    os.environ |= environment(given, home, **more)
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    """What the worker's environment comes to."""
+    named = environment(given, home, **more)
+    values: dict[str, Any] = {
+        key.removeprefix("FOODCRITIC_").lower(): value for key, value in named.items() if value
+    }
+    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
     logs.configure(settings.model_copy(update={"log_level": "ERROR"}))
     return settings
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.gpu import serve
+from benchmarks.gpu import serve, shows
 
 #: Where the models and photos are made.
 SCRATCH: Final = Path("/dev/shm")
@@ -140,21 +140,6 @@ PARTS: Final = (
     tried("nocache", '{"prefix_caching":false}', users="128"),
 )
 
-#: (what is to be shown, file, how to find the number in it, how it compares, with what)
-SHOWS: Final[Sequence[tuple[str, str, str, str, float]]] = (
-    ("photo, 128 users, requests/s", "ours-photo-128", "requests_per_second", ">=", 18),
-    ("the same, 8-bit keys and values", "ours+kv8-photo-128", "requests_per_second", ">=", 18),
-    ("the same, pinned pixels", "ours+pinned-photo-128", "requests_per_second", ">=", 18),
-    ("the same, 8-bit weights", "ours+fp8-photo-128", "requests_per_second", ">=", 18),
-    ("the same, both", "ours+fp8kv8-photo-128", "requests_per_second", ">=", 21),
-    ("photo, 32 users, first word, s", "ours-photo-32", "first_p50", "<=", 0.7),
-    ("tile, 128 users, requests/s", "ours-tile-128", "requests_per_second", ">=", 95),
-    ("albums of ten, 32 users, failed", "ours-album-32", "failed", "<=", 0),
-)
-#: Loads that one user alone meets, and the stock systems that are to be matched.
-ALONE: Final = ("tile", "photo", "mixed", "chat")
-STOCK: Final = ("server", "server-pytorch", "pipeline", "pipeline-pytorch", "chat")
-
 
 def places(given: Any) -> dict[str, str]:
     return {
@@ -253,45 +238,7 @@ def run(given: Any) -> None:
         open_ = [p for p in PARTS if missing(given, p) and p.gpus <= gpus]
         _say(f"{len(open_)} parts, {sum(p.seconds for p in open_)} s and about 60 s to make things")
     else:
-        summary(given)
-
-
-def summary(given: Any) -> None:
-    """What is shown, and what is not yet."""
-
-    def cell(name: str) -> dict[str, Any]:
-        file = given.results / f"{name}.json"
-        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-        return found
-
-    for what, name, key, sign, aim in SHOWS:
-        value = cell(name).get(key)
-        holds = value is not None and (value >= aim if sign == ">=" else value <= aim)
-        _mark(holds, value, what, f"{sign} {aim:g}")
-    for load in ALONE:
-        ours = cell(f"ours-{load}-1").get("requests_per_second")
-        stock = {s: cell(f"{s}-{load}-1").get("requests_per_second") for s in STOCK}
-        best = max((rate for rate in stock.values() if rate), default=None)
-        share = ours / best if ours and best else None
-        _mark(
-            bool(share and share >= 0.95), share, f"{load}, one user, of the best stock", ">= 0.95"
-        )
-    chat = cell("ours-chat-1")
-    turns = [chat.get(f"first_p50{turn}") for turn in ("", "_turn2")]
-    follow = turns[1] / turns[0] if turns[0] and turns[1] else None
-    _mark(
-        bool(follow and follow <= 0.4), follow, "a follow-up's first word, of the first", "<= 0.4"
-    )
-    for name in ("kills", "swap", "replicas", "alone", "choose"):
-        for claim, holds in cell(name).get("claims", {f"{name} was not run": None}).items():
-            _mark(bool(holds), holds, f"{name}: {claim}", "")
-
-
-def _mark(holds: bool, value: Any, what: str, aim: str) -> None:
-    shown = "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-    _say(
-        f"{'holds' if holds else 'open ' if value is None else 'FAILS'}  {what:45} {shown:>8} {aim}"
-    )
+        shows.summary(given.results)
 
 
 def _gpus() -> int:
@@ -315,7 +262,7 @@ def main() -> None:
     parser.add_argument("--shape", default="2b")
     parser.add_argument("--photos", type=Path, default=SCRATCH / "photos")
     given = parser.parse_args()
-    summary(given) if given.summary else run(given)
+    shows.summary(given.results) if given.summary else run(given)
 
 
 if __name__ == "__main__":
