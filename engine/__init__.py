@@ -7,6 +7,7 @@
 ```
 """
 
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from foodcritic.errors import EngineError
 
 if TYPE_CHECKING:  # training imports engine.nano where there is no pydantic-settings
     from foodcritic.settings import Settings
+
+# `import openvino` reports itself to its makers through this module, with a number kept in ~/intel,
+# unless the module is missing: to Python it now is. Nothing leaves this machine unasked.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 #: A photo as an engine takes it: a file, its bytes, or decoded to RGB.
 Picture: TypeAlias = Path | bytes | Image.Image

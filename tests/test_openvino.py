@@ -6,8 +6,11 @@ is shown by `benchmarks/parity.py`.
 
 import asyncio
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -460,3 +463,15 @@ def test_bfloat16_weights_are_read(tmp_path: Path) -> None:
 def _configure(folder: Path, **changed: Any) -> None:
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    """Its package tells its makers of every import, unless we see to it."""
+    look = (
+        "import sys, engine.openvino, engine.export, openvino.tools.ovc;"
+        "print([m for m in sys.modules if m.startswith('openvino_telemetry.')])"
+    )
+    home = {**os.environ, "HOME": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", look], env=home, capture_output=True, check=True)
+    assert ran.stdout.decode().strip() == "[]"
+    assert [*tmp_path.iterdir()] == []
