@@ -72,11 +72,3 @@ async def test_an_address_that_telegram_refuses_is_a_clear_error(tmp_path: Path)
     with pytest.raises(SettingsError, match=refused):
         async with restaurant(tmp_path, **values):
             pass
-
-
-async def test_an_address_that_telegram_refuses_is_a_clear_error(tmp_path: Path) -> None:
-    values: dict[str, Any] = {"webhook_url": "http://bot.example.org/hook", "webhook_port": 0}
-    refused = r"refuses FOODCRITIC_WEBHOOK_URL=http://bot\.example\.org/hook: .*must be provided"
-    with pytest.raises(SettingsError, match=refused):
-        async with restaurant(tmp_path, **values):
-            pass
