@@ -19,7 +19,7 @@ from bot.courier import CHANNEL
 from bot.desk import Desk, bound, is_group, language, say
 from bot.taps import notice
 from bot.texts import Lang
-from foodcritic import people, privacy
+from foodcritic import privacy
 from foodcritic.jobs import Job
 
 log = structlog.get_logger(__name__)
@@ -44,14 +44,12 @@ def buttons(lang: Lang, user_id: int) -> list[InlineKeyboardButton]:
 
 async def is_due(desk: Desk, user: User) -> bool:
     """Whether a person has neither answered nor been asked."""
-    known = await people.user(desk.db, CHANNEL, user.id)
-    return known.consent is None and "asked" not in known.settings
+    return await privacy.is_due(desk.db, CHANNEL, user.id)
 
 
 async def asked(desk: Desk, user: User) -> None:
-    """Note that they were: whoever does not answer is not asked again."""
-    when = desk.db.now().isoformat()
-    await privacy.set_setting(desk.db, CHANNEL, user.id, "asked", when)
+    """Note that they were."""
+    await privacy.asked(desk.db, CHANNEL, user.id)
 
 
 async def ask_once(desk: Desk, message: Message, user: User, job: Job) -> None:

@@ -36,24 +36,30 @@ MACHINERY: Final = frozenset(
 README: Final = """\
 What this bot holds about you: data.json (who you are to it, your questions and its answers, your
 ratings and corrections; times are UTC) and photos/ (as you sent them, named by their SHA-256).
-/privacy in a chat with the bot says how long it is kept, /forget deletes it.
+/privacy in a chat with the bot, or Privacy on its page, says how long it is kept, and deletes it.
 
 本机器人保存的关于你的全部内容：data.json（你的设置、提问与回答、评分与纠正；时间均为 UTC）和
 photos/（你发来的原图，以 SHA-256 命名）。
-在与机器人的私聊里，/privacy 说明保存多久，/forget 全部删除。
+在与机器人的私聊里用 /privacy，或在网页上点“隐私”，可以看到保存多久，也可以全部删除。
 """
 
 
 async def export(
-    db: Database, settings: Settings, channel: str, user_id: int, out: Path
+    db: Database,
+    settings: Settings,
+    channel: str,
+    user_id: int,
+    out: Path,
+    *,
+    most: int | None = None,
 ) -> tuple[Path, ...]:
-    """Write the copy to `out` (``copy.zip``, and ``copy-2.zip`` … where there is more).
+    """Write the copy to `out`, and ``copy-2.zip`` … for photos beyond `most` bytes (`MOST`).
 
     A photo whose file is gone is named in data.json and left out.
     """
     data, photos = await gather(db, channel, user_id)
     paths = [settings.media / path for path in photos]
-    return await asyncio.to_thread(_write, out, data, paths)
+    return await asyncio.to_thread(_write, out, data, paths, most or MOST)
 
 
 async def gather(db: Database, channel: str, user_id: int) -> tuple[dict[str, Any], list[str]]:
@@ -118,13 +124,13 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _write(out: Path, data: dict[str, Any], photos: Sequence[Path]) -> tuple[Path, ...]:
+def _write(out: Path, data: dict[str, Any], photos: Sequence[Path], most: int) -> tuple[Path, ...]:
     parts: list[list[Path]] = [[]]
     size = 0
     for path in photos:
         if not path.exists():
             continue
-        if parts[-1] and size + path.stat().st_size > MOST:
+        if parts[-1] and size + path.stat().st_size > most:
             parts.append([])
             size = 0
         parts[-1].append(path)

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import audit, belongings, pseudonyms, tables
+from foodcritic import audit, belongings, people, pseudonyms, tables
 from foodcritic.belongings import Belongings
 from foodcritic.columns import ACTIVE
 from foodcritic.corrections import Correction
@@ -78,6 +78,26 @@ async def decide(
         )
     if before.consent and not agrees:
         await _withdraw(db, await belongings.of(db, channel, user_id), channel, user_id, withdraw)
+
+
+async def consent(db: Database, channel: str, user_id: int) -> bool | None:
+    """What somebody said to being learnt from; None: nothing, or nobody knows them."""
+    async with db.read() as session:
+        said: bool | None = await session.scalar(
+            sa.select(U.consent).where(U.channel == channel, U.id == user_id)
+        )
+        return said
+
+
+async def is_due(db: Database, channel: str, user_id: int) -> bool:
+    """Whether somebody has neither said yes or no to being learnt from, nor been asked."""
+    known = await people.user(db, channel, user_id)
+    return known.consent is None and "asked" not in known.settings
+
+
+async def asked(db: Database, channel: str, user_id: int) -> None:
+    """Note that they were: whoever does not answer is not asked again."""
+    await set_setting(db, channel, user_id, "asked", db.now().isoformat())
 
 
 async def take_back(db: Database, said: Correction, *, withdraw: Withdraw) -> bool:

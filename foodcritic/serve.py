@@ -168,12 +168,13 @@ async def _bot(settings: Settings, db: Database, stop: asyncio.Event) -> None:
 
 
 async def _web(settings: Settings, db: Database, stop: asyncio.Event) -> None:
+    from training import forget
     from web import app
 
     def ready(url: str) -> None:
         out.print(f"\n  The critic is at the table: [bold]{url}[/bold]  (Ctrl-C to leave)\n")
 
-    await app.run(settings, db, stop, ready=ready)
+    await app.run(settings, db, stop, ready=ready, withdraw=forget.forget)
 
 
 async def _worker(

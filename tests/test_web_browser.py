@@ -14,7 +14,7 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 from engine import nano
 from engine import openvino as openvino_engine
 from foodcritic import db as database
-from foodcritic import feedback, queue, tables
+from foodcritic import feedback, privacy, queue, tables
 from foodcritic.db import Database
 from foodcritic.queue import JobStatus
 from foodcritic.settings import Settings
@@ -186,6 +186,10 @@ async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) ->
         await expect(page.locator(".fc-growing")).to_have_count(1)
         await thumb("like").click()
         await stored([1])
+        await page.locator("#fc-consent button").first.click()  # asked at the first rating
+        await expect(page.locator(".toast-body")).to_contain_text("I may learn from you")
+        await expect(page.locator("#fc-consent")).to_be_hidden()
+        assert await privacy.consent(kitchen, "web", (await visitor_of(kitchen)).id) is True
         await page.click("#fc-box .stop-button")
         await quiet(page, 1)
         await expect(thumb("liked")).to_have_count(1)
@@ -197,6 +201,34 @@ async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) ->
         await page.reload()
         await quiet(page, 1)
         await expect(thumb("disliked")).to_have_count(1)
+        await expect(page.locator("#fc-consent")).to_be_hidden()
+
+
+async def test_a_visitor_sees_what_is_held_and_deletes_it_all(kitchen: Database) -> None:
+    engine, seen = Scripted(pieces=[RAMEN]), Seen()
+    async with (
+        serving(kitchen, engine) as url,
+        chromium() as browser,
+        tab(browser, url, seen) as page,
+    ):
+        await page.locator(".fc-sample").first.click()
+        await quiet(page, 1)
+        await page.click("#fc-privacy")
+        await expect(page.locator("dd")).to_have_text(["1", "1", "0"])
+        async with page.expect_download() as download:
+            await page.click("text=Download my data")
+        assert (await download.value).suggested_filename == "foodcritic.zip"
+        grave = page.locator("button.grave")
+        await expect(grave).to_be_hidden()  # one click deletes nothing
+        await page.click("summary")
+        await grave.click()
+        await expect(page.locator("[role=status]")).to_contain_text("Everything is deleted")
+        await page.click("text=Back to the table")
+        await expect(page.locator("#fc-chat .fc-invite")).to_be_visible()
+        await expect(page.locator(ANSWERS)).to_have_count(0)
+        assert seen.complaints == []
+    async with kitchen.read() as session:
+        assert await session.scalar(sa.select(sa.func.count(tables.Job.id))) == 0
 
 
 async def test_the_queue_position_is_shown_while_waiting(kitchen: Database) -> None:
@@ -271,7 +303,7 @@ async def test_language_conversation_and_look_can_be_changed(kitchen: Database) 
             await quiet(page, 1)
             await page.click("#fc-new")
             await expect(page.locator(ANSWERS)).to_have_count(0)
-            await expect(page.locator(".fc-invite")).to_be_visible()
+            await expect(page.locator("#fc-chat .fc-invite")).to_be_visible()
         async with tab(browser, url, viewport={"width": 390, "height": 844}) as page:
             fits = "document.documentElement.scrollWidth <= window.innerWidth"
             await page.wait_for_function(fits)  # nothing sticks out on a phone
@@ -346,3 +378,13 @@ async def test_a_photo_becomes_a_meme_and_is_drawn_anew_without_a_model(kitchen:
             await page.locator(part).first.click()
             await expect(picture).not_to_have_attribute("src", before or "")
         assert len(engine.asked) == 1
+        thumb = page.locator("#fc-meme-thumbs button")
+        for choice in (0, 1):
+            await thumb.nth(choice).click()
+            await expect(thumb.nth(choice)).to_contain_class("primary")
+            await expect(page.locator("#fc-meme-thumbs .primary")).to_have_count(1)
+        await expect(page.locator("#fc-consent")).to_be_visible()
+        visitor = await visitor_of(kitchen)
+        async with kitchen.read() as session:
+            (job,) = await session.scalars(sa.select(tables.Job.id))
+        assert await feedback.ratings(kitchen, "web", visitor.id, [job]) == {job: -1}

@@ -17,8 +17,10 @@ from typing import Final
 import structlog
 import uvicorn
 
+from foodcritic import privacy
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
+from foodcritic.privacy import Withdraw
 from foodcritic.settings import Settings
 from web import guard
 
@@ -36,8 +38,11 @@ async def run(
     stop: asyncio.Event,
     *,
     ready: Callable[[str], None] | None = None,
+    withdraw: Withdraw = privacy.nothing,
 ) -> None:
     """Serve the page on ``web_host:web_port`` until `stop` is set; calls `ready` with its address.
+
+    `withdraw` takes what somebody takes back, or is forgotten, out of the datasets.
 
     Raises:
         SettingsError: the address is taken or cannot be had, or is not local without a password.
@@ -55,7 +60,7 @@ async def run(
         server = _Server(
             announce,
             uvicorn.Config(
-                site.build(db, stop),
+                site.build(db, stop, withdraw=withdraw),
                 log_config=None,
                 access_log=False,
                 server_header=False,

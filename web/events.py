@@ -1,9 +1,9 @@
-"""What every event of the page needs: who is asking, and how a refusal becomes a toast."""
+"""What the page's events share: how they run, who is asking, how a refusal becomes a toast."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -13,6 +13,13 @@ from foodcritic.limits import LimitReached
 from web.talk import Refused
 from web.texts import Texts
 from web.transcript import Visitor
+
+#: An event that shows no spinner, is no API, and waits for no other.
+QUICK: Final[dict[str, Any]] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,
+}
 
 
 def visitor_of(request: gr.Request) -> Visitor | None:

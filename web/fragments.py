@@ -13,20 +13,32 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
     other = "zh" if texts.lang == "en" else "en"
     leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
     return (
-        f'<header class="fc-masthead"><div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>'
+        f'<header class="fc-masthead" data-lost="{html.escape(texts.lost)}">'
+        f"<div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>"
         f'<nav><button type="button" class="fc-link" id="fc-new" aria-label="{texts.new}">'
-        f"＋<span>{texts.new}</span></button>{leave}"
+        f'<b aria-hidden="true">+</b><span>{texts.new}</span></button>{leave}'
+        f'<a class="fc-link" id="fc-privacy" href="../privacy">{texts.privacy}</a>'
         f'<button type="button" class="fc-link" id="fc-theme" title="{texts.theme}"'
         f' aria-label="{texts.theme}">◐</button><a class="fc-link" id="fc-language"'
         f' href="../{other}/" hreflang="{other}" lang="{other}">{texts.other}</a></nav></header>'
     )
 
 
-def invitation(texts: Texts) -> str:
-    return (
-        f'<div class="fc-invite"><div class="fc-plate"></div><h2>{texts.invite_title}</h2>'
-        f"<p>{texts.invite}</p></div>"
-    )
+def invitation(title: str, text: str) -> str:
+    return f'<div class="fc-invite"><div class="fc-plate"></div><h2>{title}</h2><p>{text}</p></div>'
+
+
+def caution(texts: Texts) -> str:
+    return f'<p class="fc-caution">{texts.disclaimer} {_privacy(texts)}</p>'
+
+
+def consent(texts: Texts) -> str:
+    later = texts.consent_later.format(privacy=_privacy(texts))
+    return f"<p>{texts.consent_ask}</p><p>{later}</p>"
+
+
+def _privacy(texts: Texts) -> str:
+    return f'<a href="../privacy">{texts.privacy}</a>'
 
 
 def gallery(texts: Texts, shown: Mapping[str, Sample]) -> str:

@@ -43,7 +43,7 @@ LATE: Final = 2.0
 
 #: Paths that exist; the rest of Gradio's is not served.
 ROUTES: Final = re.compile(
-    r"/|/login|/logout|/healthz|/favicon\.(?:ico|svg)"
+    r"/|/login|/logout|/privacy|/consent|/forget|/mine\.zip|/healthz|/favicon\.(?:ico|svg)"
     r"|/photo/[0-9a-f]{64}\.jpg|/sample/[\w-]{1,64}\.jpg"
     r"|/(?:zh|en)(?:/(?:config/?|theme\.css|(?:assets|static)/[\w./@-]+"
     r"|gradio_api/(?:app_id|info/?|theme\.css|startup-events|upload|upload_progress"
@@ -51,6 +51,8 @@ ROUTES: Final = re.compile(
 )
 #: What may be had without the password: nothing that says anything about anybody.
 OPEN: Final = re.compile(r"/login|/healthz|/favicon\.(?:ico|svg)")
+#: Where a browser is sent to the password, and not only told.
+PAGES: Final = ("/", "/zh", "/en", "/zh/", "/en/", "/privacy")
 #: What stays open as long as the page does.
 STREAMS: Final = re.compile(r"/gradio_api/(?:queue/data|heartbeat/\w+|upload_progress)$")
 
@@ -141,7 +143,7 @@ class _Guard:
             return
         if self._password is not None and not session.get("in") and not OPEN.fullmatch(path):
             refused = PlainTextResponse("Log in first", 401)
-            page = scope["method"] == "GET" and path in ("/", "/zh", "/en", "/zh/", "/en/")
+            page = scope["method"] == "GET" and path in PAGES
             await (RedirectResponse("/login", 303) if page else refused)(scope, receive, send)
             return
         if path in ("/zh/", "/en/"):

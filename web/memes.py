@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from foodcritic import memes, photos
+from foodcritic import feedback, memes, photos
 from foodcritic.db import Database
 from foodcritic.errors import CaptionError
 from foodcritic.jobs import Job
 from foodcritic.memes import Variant
 from foodcritic.prompts import MEME_STYLES, MemeStyle
-from web import easel
-from web.events import plainly, visitor_of
+from web import consent, easel, fragments, talk
+from web.events import QUICK, plainly, visitor_of
 from web.texts import Lang, Texts
 
-HIDDEN: Final[dict[str, Any]] = {
-    "api_visibility": "private",
-    "show_progress": "hidden",
-    "concurrency_limit": None,
-}
 
+def build(db: Database, lang: Lang, texts: Texts, question: gr.Column) -> None:
+    """Add the tab's components and events to the blocks under construction.
 
-def build(db: Database, lang: Lang, texts: Texts) -> None:
-    """Add the tab's components and events to the blocks under construction."""
+    A first rating shows `question` (`web.consent`).
+    """
     # What was drawn last: the job, and its captions, best first. Kept by the server, not the page.
     drawn = gr.State(None)
     with gr.Row(elem_id="fc-easel", equal_height=False):
@@ -54,8 +51,14 @@ def build(db: Database, lang: Lang, texts: Texts) -> None:
             make = gr.Button(texts.meme_make, variant="primary", elem_id="fc-meme-make")
             card = gr.Button(texts.meme_card, elem_id="fc-meme-card")
         with gr.Column(scale=7, min_width=320):
+            gr.HTML(  # in the picture's place until there is one
+                fragments.invitation(texts.meme_invite_title, texts.meme_invite),
+                elem_id="fc-meme-invite",
+                padding=False,
+            )
             result = gr.Image(
                 label=texts.meme_result,
+                show_label=False,  # it would lie over the caption
                 interactive=False,
                 format="jpeg",
                 height=520,
@@ -68,20 +71,25 @@ def build(db: Database, lang: Lang, texts: Texts) -> None:
             words = gr.Checkbox(
                 True, label=texts.meme_words, visible=False, elem_id="fc-meme-words"
             )
+            with gr.Row(visible=False, elem_id="fc-meme-thumbs") as thumbs:
+                like = gr.Button(f"👍 {texts.meme_like}", min_width=0, elem_classes="fc-chip")
+                dislike = gr.Button(f"👎 {texts.meme_dislike}", min_width=0, elem_classes="fc-chip")
 
     async def on_make(request: gr.Request, path: str | None, chosen: Any) -> AsyncIterator[Any]:
         waiting = gr.Button(texts.meme_busy, interactive=False)
-        yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), waiting
+        nothing = (gr.skip(),) * 7
+        yield *nothing, waiting
         ready = gr.Button(texts.meme_make, interactive=True)
         try:
             job, variant, data = await _made(request, path, _style(chosen))
         except gr.Error as error:  # raised, it would leave the button as it is
             gr.Warning(error.message, duration=8)
-            yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), ready
+            yield *nothing, ready
             return
         choices = [(caption, number) for number, caption in enumerate(memes.written(job))]
         found = gr.Radio(choices=choices, value=variant.caption, visible=True)
-        yield _picture(data), found, gr.Checkbox(True, visible=True), job.id, ready
+        thumbed = (gr.Row(visible=True), *_thumbs(0))
+        yield _picture(data), found, gr.Checkbox(True, visible=True), job.id, *thumbed, ready
 
     async def _made(
         request: gr.Request, path: str | None, chosen: MemeStyle
@@ -115,17 +123,38 @@ def build(db: Database, lang: Lang, texts: Texts) -> None:
             raise gr.Error(texts.no_session, print_exception=False)
         data = await plainly(db, texts, easel.card(db, visitor))
         hidden = gr.update(visible=False)
-        return _picture(data), hidden, hidden, None
+        return _picture(data), hidden, hidden, None, hidden, *_thumbs(0)
 
-    everything = [result, captions, words, drawn]
-    make.click(on_make, [photo, style], [*everything, make], **HIDDEN)
-    card.click(on_card, None, everything, **HIDDEN)
+    def rates(rating: feedback.Rating) -> Callable[..., Awaitable[Any]]:
+        async def on_rate(request: gr.Request, job_id: Any) -> Any:
+            visitor = visitor_of(request)
+            if visitor is None or not isinstance(job_id, int):
+                return gr.skip(), gr.skip(), gr.skip()
+            now = await talk.toggle(db, visitor, job_id, rating)
+            asked = await consent.ask_once(db, visitor, job_id) if now else gr.skip()
+            return *_thumbs(now), asked
+
+        return on_rate
+
+    everything = [result, captions, words, drawn, thumbs, like, dislike]
+    make.click(on_make, [photo, style], [*everything, make], **QUICK)
+    card.click(on_card, None, everything, **QUICK)
     for part in (captions, style, words):
-        part.input(on_change, [drawn, captions, style, words], [result], **HIDDEN)
+        part.input(on_change, [drawn, captions, style, words], [result], **QUICK)
+    like.click(rates(1), [drawn], [like, dislike, question], **QUICK)
+    dislike.click(rates(-1), [drawn], [like, dislike, question], **QUICK)
 
 
 def _style(value: Any) -> MemeStyle:
     return value if value in MEME_STYLES else memes.STYLE
+
+
+def _thumbs(rating: int) -> tuple[gr.Button, gr.Button]:
+    """The two thumbs, the one that was given filled."""
+    like, dislike = (
+        gr.Button(variant="primary" if rating == mine else "secondary") for mine in (1, -1)
+    )
+    return like, dislike
 
 
 def _picture(data: bytes) -> Image.Image:

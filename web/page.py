@@ -3,6 +3,7 @@
     masthead ─ title, language, light or dark
     critique: chat (transcript, box, four questions) │ samples by cuisine, sampling, a caution
     memes:    `web.memes`
+    consent:  `web.consent`, a card over both
 
 Every event ends in `show`, which streams the conversation from the database: what the browser says
 about it is never believed. Who is asking comes from the signed session (`web.guard`).
@@ -21,8 +22,9 @@ import structlog
 
 from foodcritic import photos
 from foodcritic.db import Database
-from web import fragments, memes, render, talk, transcript
-from web.events import plainly, visitor_of
+from foodcritic.privacy import Withdraw
+from web import consent, fragments, memes, render, talk, transcript
+from web.events import QUICK, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View
 from web.texts import TEXTS, Lang, Texts
@@ -38,7 +40,7 @@ SWEEP: Final = (300, 1800)
 LIKE, DISLIKE = "Like", "Dislike"
 
 
-def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
+def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withdraw) -> gr.Blocks:
     """The blocks of the page in `lang`, to be mounted at ``/<lang>``."""
     texts = TEXTS[lang]
     settings = db.settings
@@ -48,6 +50,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
         gr.HTML(
             fragments.masthead(texts, with_exit=settings.web_password is not None), padding=False
         )
+        question = consent.build(db, texts, withdraw)
         with gr.Tabs(elem_id="fc-tabs"):
             with gr.Tab(texts.tab_talk), gr.Row(elem_id="fc-table", equal_height=False):
                 with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
@@ -60,7 +63,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                         buttons=["copy"],
                         layout="bubble",
                         latex_delimiters=[],
-                        placeholder=fragments.invitation(texts),
+                        placeholder=fragments.invitation(texts.invite_title, texts.invite),
                         feedback_options=(LIKE, DISLIKE),
                         group_consecutive_messages=False,
                         allow_tags=False,
@@ -102,9 +105,9 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                             info=texts.sampling_hint,
                             elem_id="fc-temperature",
                         )
-                    gr.HTML(f'<p class="fc-caution">{texts.disclaimer}</p>', padding=False)
+                    gr.HTML(fragments.caution(texts), padding=False)
             with gr.Tab(texts.tab_memes):
-                memes.build(db, lang, texts)
+                memes.build(db, lang, texts, question)
 
         drawn = [top_p, temperature]
 
@@ -172,11 +175,13 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
                 sampled = _sampled(top_p, temperature)
                 await plainly(db, texts, talk.again(db, visitor, job_id, sampled))
 
-        async def on_rate(request: gr.Request, event: gr.LikeData) -> None:
+        async def on_rate(request: gr.Request, event: gr.LikeData) -> Any:
             visitor = visitor_of(request)
-            job_id = await _job_at(db, visitor, event.index)
-            if visitor is not None and job_id is not None:
-                await talk.rate(db, visitor, job_id, _rating(event.liked))
+            job_id, rating = await _job_at(db, visitor, event.index), _rating(event.liked)
+            if visitor is None or job_id is None:
+                return gr.skip()
+            stored = await talk.rate(db, visitor, job_id, rating)
+            return await consent.ask_once(db, visitor, job_id) if stored and rating else gr.skip()
 
         def question_of(text: str) -> Callable[..., Awaitable[None]]:
             async def on_question(request: gr.Request, top_p: Any, temperature: Any) -> None:
@@ -184,25 +189,23 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample]) -> gr.Blocks:
 
             return on_question
 
-        hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        quick: dict[str, Any] = {**hidden, "concurrency_limit": None}
         # Gradio's browser side drops an event whose like has not quite ended: the last moment of
         # one answer's stream must not swallow the next one's, nor one thumb the other's.
-        every: dict[str, Any] = {**hidden, "trigger_mode": "multiple"}
+        every: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}
 
         def then_show(event: Any) -> None:
-            event.success(show, None, [chat, box], **every, concurrency_limit=None)
+            event.success(show, None, [chat, box], **every)
 
-        then_show(box.submit(on_box, [box, *drawn], [box], **quick))
-        then_show(gallery.click(on_sample, drawn, None, **quick))
-        then_show(chat.retry(on_retry, drawn, None, **quick))
-        then_show(clear.click(on_clear, None, None, **quick))
+        then_show(box.submit(on_box, [box, *drawn], [box], **QUICK))
+        then_show(gallery.click(on_sample, drawn, None, **QUICK))
+        then_show(chat.retry(on_retry, drawn, None, **QUICK))
+        then_show(clear.click(on_clear, None, None, **QUICK))
         for button, text in zip(questions, texts.questions, strict=True):
-            then_show(button.click(question_of(text), drawn, None, **quick))
-        box.stop(on_stop, None, None, **quick)
+            then_show(button.click(question_of(text), drawn, None, **QUICK))
+        box.stop(on_stop, None, None, **QUICK)
         # One at a time: of two thumbs, the later is the one that counts.
-        chat.like(on_rate, None, None, **every, concurrency_limit=1)
-        blocks.load(show, None, [chat, box], **quick)
+        chat.like(on_rate, None, [question], **{**every, "concurrency_limit": 1})
+        blocks.load(show, None, [chat, box], **QUICK)
         blocks.queue(default_concurrency_limit=None, api_open=False)
     return cast(gr.Blocks, blocks)
 

@@ -18,12 +18,13 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp
 
-from foodcritic import photos
+from foodcritic import photos, privacy
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError
-from web import guard, page, samples, transcript
+from foodcritic.privacy import Withdraw
+from web import guard, page, rights, samples, transcript
 from web.samples import Sample
-from web.texts import LANGUAGES, TEXTS, Lang, preferred
+from web.texts import LANGUAGES, TEXTS, Lang, spoken
 from web.theme import THEME
 from web.transcript import Visitor
 
@@ -43,7 +44,9 @@ _HEAD: Final = (
 templates = Jinja2Templates(STATIC)
 
 
-def build(db: Database, stopping: asyncio.Event) -> ASGIApp:
+def build(
+    db: Database, stopping: asyncio.Event, *, withdraw: Withdraw = privacy.nothing
+) -> ASGIApp:
     """The whole site; Gradio's upload folder (GRADIO_TEMP_DIR) must be set before."""
     shown = samples.read()
     door = asyncio.Semaphore(GUESSES)
@@ -57,11 +60,12 @@ def build(db: Database, stopping: asyncio.Event) -> ASGIApp:
         Route("/favicon.ico", _icon),
         Route("/photo/{sha256}.jpg", partial(_photo, db)),
         Route("/sample/{name}.jpg", partial(_sample, shown)),
+        *rights.routes(db, withdraw),
     ]
     for lang in LANGUAGES:
         app = gr.mount_gradio_app(
             app,
-            page.build(db, lang, shown),
+            page.build(db, lang, shown, withdraw),
             path=f"/{lang}",
             footer_links=[],
             run_history=False,
@@ -146,11 +150,7 @@ async def _sample(shown: dict[str, Sample], request: Request) -> Response:
 
 
 def _lang(db: Database, request: Request) -> Lang:
-    """What they chose last, else what their browser asks for, else the setting."""
-    chosen = request.session.get("lang")
-    if chosen in LANGUAGES:
-        return "zh" if chosen == "zh" else "en"
-    return preferred(request.headers.get("accept-language"), db.settings.language)
+    return spoken(request.session, request.headers.get("accept-language"), db.settings.language)
 
 
 def _thumbnail(path: Path) -> bytes:

@@ -151,6 +151,13 @@ async def rate(db: Database, visitor: Visitor, job_id: int, rating: feedback.Rat
     return True
 
 
+async def toggle(db: Database, visitor: Visitor, job_id: int, rating: feedback.Rating) -> int:
+    """Rate, or take the rating back if it is this one already; what it is then, 0 for none."""
+    before = (await feedback.ratings(db, CHANNEL, visitor.id, [job_id])).get(job_id)
+    now: feedback.Rating | None = None if before == rating else rating
+    return (now or 0) if await rate(db, visitor, job_id, now) else 0
+
+
 async def look(db: Database, visitor: Visitor) -> View:
     """The conversation now."""
     turns = await transcript.turns(db, visitor)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, get_args
 
 from web.wording import Lang, Texts
 
-__all__ = ["EN", "LANGUAGES", "TEXTS", "ZH", "Lang", "Texts", "preferred"]
+__all__ = ["EN", "LANGUAGES", "TEXTS", "ZH", "Lang", "Texts", "preferred", "spoken"]
 
 LANGUAGES: Final[tuple[Lang, ...]] = get_args(Lang)
 
@@ -53,6 +54,7 @@ EN: Final = Texts(
     talked_out="This conversation has become longer than I can read: start a new one.",
     photo_first="Send a photo of a dish first, then ask away.",
     no_session="This page needs its cookie to know your conversation: allow it and reload.",
+    lost="The connection is gone. I try again every two seconds, and what you asked is not lost.",
     too_long="That is a long question: {length} characters, and I read {limit} at most.",
     too_many_photos="One question may have {limit} photos at most.",
     full_user="You have {limit} questions waiting already. Please ask again in about {seconds} s.",
@@ -76,6 +78,8 @@ EN: Final = Texts(
     ),
     tab_talk="Critique",
     tab_memes="Memes",
+    meme_invite_title="Play with your food",
+    meme_invite="Add a photo and a style. I think of captions; you choose, restyle and download.",
     meme_photo="A photo",
     meme_first="Add a photo first.",
     meme_style="Style",
@@ -91,6 +95,48 @@ EN: Final = Texts(
     meme_none="Nothing funny came to my mind about this one. Try again?",
     meme_too_long="That caption is too long for this style.",
     no_card="There is no critique of a dish in your conversation yet.",
+    meme_like="Funny",
+    meme_dislike="Not funny",
+    privacy="Privacy",
+    privacy_title="What I hold about you",
+    privacy_who=(
+        "I know this browser by a random number in a cookie: no name, no address, no account. "
+        "With that number I keep what you ask here and what I answer. Whoever runs this page can "
+        "read it; other visitors cannot."
+    ),
+    privacy_nobody="I hold nothing about this browser.",
+    held_questions="Questions, with their answers",
+    held_photos="Photos, as you sent them",
+    held_ratings="Ratings",
+    kept="I keep them until you delete them.",
+    kept_days=(
+        "I delete a question, its answer and its photos {days} days after the answer, "
+        "except those I may learn from."
+    ),
+    consent_ask=(
+        "May I learn from you? If you agree, the photos and questions you send me and your thumbs "
+        "up may be used to train my models. If not, I work just the same."
+    ),
+    consent_later="You can change your mind at any time under {privacy}.",
+    consent_agree="Yes, learn from me",
+    consent_refuse="No",
+    consent_yes="Thank you: I may learn from you.",
+    consent_no="All right: I learn nothing from you.",
+    learn_yes="You agreed: I may learn from what you send.",
+    learn_no="I learn nothing from what you send.",
+    learn_unasked="I learn nothing from what you send, because you have not said that I may.",
+    learn_stop="Learn nothing from me any more",
+    download="Download my data",
+    download_hint="A zip file: questions, answers and ratings as JSON, photos as you sent them.",
+    forget="Delete everything",
+    forget_ask=(
+        "All your questions, their answers, photos and ratings go, and I learn from them no more. "
+        "This cannot be undone. What a model has learnt stays in it until its next training, "
+        "which begins without you."
+    ),
+    forget_sure="Yes, delete everything",
+    forgotten="Everything is deleted. If you ask me again, we meet for the first time.",
+    back="Back to the table",
     password="Password",
     enter="Come in",
     wrong="That is not the password.",
@@ -137,6 +183,7 @@ ZH: Final = Texts(
     talked_out="这段对话太长，我读不下了：请重新开始。",
     photo_first="先发一张菜的照片，再随便问。",
     no_session="页面要靠 cookie 认出哪段对话是你的：请允许 cookie 后刷新。",
+    lost="连接断了，每两秒重试一次；你问过的不会丢。",
     too_long="问题太长了：{length} 个字，最多只读 {limit} 个。",
     too_many_photos="一个问题最多带 {limit} 张照片。",
     full_user="你已经有 {limit} 个问题在排队，请大约 {seconds} 秒后再问。",
@@ -151,6 +198,8 @@ ZH: Final = Texts(
     maintenance="厨房正在打扫。之前的问题照常回答，新问题请过一会儿再来。",
     tab_talk="点评",
     tab_memes="表情包",
+    meme_invite_title="和食物开个玩笑",
+    meme_invite="放一张照片，选个样式，我来想文案；你来挑，随时换样式，还能下载。",
     meme_photo="照片",
     meme_first="请先放一张照片。",
     meme_style="样式",
@@ -166,6 +215,43 @@ ZH: Final = Texts(
     meme_none="这张图没想出好笑的，再试一次？",
     meme_too_long="这句太长，这种样式放不下。",
     no_card="你的对话里还没有一篇对菜的点评。",
+    meme_like="好笑",
+    meme_dislike="不好笑",
+    privacy="隐私",
+    privacy_title="我保存了你的什么",
+    privacy_who=(
+        "我靠 cookie 里的一个随机编号认出这个浏览器：没有姓名，没有地址，没有账号。"
+        "这个编号下保存着你在这里的提问和我的回答。运营这个网页的人看得到，别的访客看不到。"
+    ),
+    privacy_nobody="这个浏览器的内容，我什么都没有保存。",
+    held_questions="提问和回答",
+    held_photos="照片（原图）",
+    held_ratings="评分",
+    kept="一直保存，直到你删除。",
+    kept_days="回答之后 {days} 天，问题、回答和照片都会删除；你同意我学习的除外。",
+    consent_ask=(
+        "我可以向你学习吗？如果你同意，你发来的照片和问题、点的赞，可能会用来训练我的模型。"
+        "不同意也没关系，一切照常。"
+    ),
+    consent_later="随时可以在“{privacy}”里改变主意。",
+    consent_agree="同意",
+    consent_refuse="不同意",
+    consent_yes="谢谢，我可以向你学习了。",
+    consent_no="好的，我不会用你的内容来学习。",
+    learn_yes="你已同意：我可以用你发来的内容学习。",
+    learn_no="我不会用你发来的内容学习。",
+    learn_unasked="你还没有表示同意，所以我不会用你发来的内容学习。",
+    learn_stop="不要再向我学习",
+    download="下载我的数据",
+    download_hint="一个 zip 文件：提问、回答和评分是 JSON，照片是你发来的原图。",
+    forget="全部删除",
+    forget_ask=(
+        "你的全部提问、回答、照片和评分都会删除，我以后学习也不再用到。无法恢复。"
+        "模型已经学到的，会留到下一次训练；下一次训练不再有你的内容。"
+    ),
+    forget_sure="是的，全部删除",
+    forgotten="已全部删除。你再来问我，就是初次见面了。",
+    back="回到餐桌",
     password="密码",
     enter="进门",
     wrong="密码不对。",
@@ -173,6 +259,12 @@ ZH: Final = Texts(
 )
 
 TEXTS: Final[dict[Lang, Texts]] = {"zh": ZH, "en": EN}
+
+
+def spoken(session: Mapping[str, object], accept_language: str | None, default: Lang) -> Lang:
+    """What somebody chose last, else what their browser asks for, else the default."""
+    chosen = session.get("lang")
+    return next((lang for lang in LANGUAGES if lang == chosen), preferred(accept_language, default))
 
 
 def preferred(accept_language: str | None, default: Lang) -> Lang:

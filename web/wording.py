@@ -59,6 +59,7 @@ class Texts:
     talked_out: str
     photo_first: str
     no_session: str
+    lost: str
     too_long: str
     too_many_photos: str
     full_user: str
@@ -74,6 +75,8 @@ class Texts:
     # memes and cards
     tab_talk: str
     tab_memes: str
+    meme_invite_title: str
+    meme_invite: str
     meme_photo: str
     meme_first: str
     meme_style: str
@@ -89,6 +92,35 @@ class Texts:
     meme_none: str
     meme_too_long: str
     no_card: str
+    meme_like: str
+    meme_dislike: str
+    # what is held about a visitor, and their say over it
+    privacy: str
+    privacy_title: str
+    privacy_who: str
+    privacy_nobody: str
+    held_questions: str
+    held_photos: str
+    held_ratings: str
+    kept: str
+    kept_days: str
+    consent_ask: str
+    consent_later: str
+    consent_agree: str
+    consent_refuse: str
+    consent_yes: str
+    consent_no: str
+    learn_yes: str
+    learn_no: str
+    learn_unasked: str
+    learn_stop: str
+    download: str
+    download_hint: str
+    forget: str
+    forget_ask: str
+    forget_sure: str
+    forgotten: str
+    back: str
     # the door
     password: str
     enter: str
@@ -127,6 +159,10 @@ class Texts:
     def style(self, name: MemeStyle) -> str:
         """What a style of memes is called."""
         return str(getattr(self, name))
+
+    def keeping(self, days: int) -> str:
+        """For how long questions and photos are kept; 0 days: until they are deleted."""
+        return self.kept_days.format(days=days) if days else self.kept
 
     def place(self, position: Position) -> str:
         """Where a waiting question stands."""

@@ -8,8 +8,14 @@
     const dark = document.body.classList.toggle("dark");
     localStorage.setItem("foodcritic-theme", dark ? "dark" : "light");
   });
-  // Gradio labels each message with its source, tags and all: let the text speak for itself.
-  const unlabel = () =>
+  const lost = document.querySelector(".fc-masthead").dataset.lost;
+  const mend = () => {
+    // Gradio labels each message with its source, tags and all: let the text speak for itself.
     document.querySelectorAll("#fc-chat [data-testid][aria-label]").forEach((message) => message.removeAttribute("aria-label"));
-  new MutationObserver(unlabel).observe(document.body, { childList: true, subtree: true });
+    // It says this in English alone.
+    document.querySelectorAll("[data-testid=toast-text]").forEach((said) => {
+      if (said.textContent.trim().startsWith("Connection to the server was lost")) said.textContent = lost;
+    });
+  };
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
 }
