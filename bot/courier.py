@@ -101,6 +101,8 @@ class Courier:
         watch = self._watches.get(job.id)
         if watch is None:
             self._superseded.add(job.id)
+            # The edit may come again after a crash, and must find that its job is not yet there.
+            await queue.supersede(self._db, job)
         else:
             watch.done["superseded"] = True
             await self._store(watch)

@@ -105,6 +105,19 @@ async def postpone(db: Database, job: Job, courier: str, until: datetime) -> Non
     await _change(db, job, courier, courier=None, courier_lease=until)
 
 
+async def supersede(db: Database, job: Job) -> None:
+    """Note, durably, that another job answers instead: whoever delivers this one says nothing."""
+    async with db.write() as session:
+        here = sa.select(J.delivery).where(J.id == job.id, jobs.UNDELIVERED).with_for_update()
+        if (delivery := await session.scalar(here)) is not None:
+            await session.execute(
+                sa.update(J)
+                .where(J.id == job.id)
+                .values(delivery={**delivery, "superseded": True})
+                .execution_options(synchronize_session=False)
+            )
+
+
 async def reclaim(db: Database, channel: str, courier: str) -> int:
     """Free what `courier` holds, for its successor; how many deliveries that were.
 

@@ -55,7 +55,7 @@ from foodcritic.lease import (
     renew,
     sweep,
 )
-from foodcritic.outbox import delivered, hold, postpone, progress, reclaim, undelivered
+from foodcritic.outbox import delivered, hold, postpone, progress, reclaim, supersede, undelivered
 
 __all__ = [
     "ACTIVE",
@@ -84,6 +84,7 @@ __all__ = [
     "reclaim",
     "release",
     "renew",
+    "supersede",
     "sweep",
     "undelivered",
 ]

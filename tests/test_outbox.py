@@ -80,3 +80,15 @@ async def test_a_flood_wait_postpones_one_delivery(db: Database, clock: Clock) -
 async def test_a_front_end_that_waits_needs_no_courier(db: Database) -> None:
     await answered(db, channel="web", deliver=False)
     assert await queue.undelivered(db, "web", "c") == ()
+
+
+async def test_what_another_job_answers_is_marked_until_it_is_delivered(db: Database) -> None:
+    """Beside what was sent already; what a person has is left as it is."""
+    job = await answered(db)
+    (held,) = await queue.undelivered(db, "telegram", "c")
+    await queue.progress(db, held, "c", {"status": 5})
+    await queue.supersede(db, job)
+    assert (await queue.get(db, job.id)).delivery == {"status": 5, "superseded": True}
+    await queue.delivered(db, held, "c", {"status": 5})
+    await queue.supersede(db, job)
+    assert (await queue.get(db, job.id)).delivery == {"status": 5}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot import app
+from bot.courier import Courier
 from foodcritic.columns import JobStatus
 from tests.botapi.script import Person
-from tests.botbench import Model, picture, restaurant
+from tests.botbench import Model, opened, picture, restaurant
 
 
 def says(person: Person) -> list[str]:
@@ -370,3 +372,22 @@ async def test_a_job_that_fails_is_apologised_for(tmp_path: Path) -> None:
         assert (await ann.sees_button("Try again")).text.startswith("😔")
         await place.settled()
         assert len(ann.visible()) == 1
+
+
+async def test_an_edit_that_was_cut_off_half_way_is_asked_by_the_next_bot(tmp_path: Path) -> None:
+    """It died between taking the old question back and asking the new one."""
+    model = Model(answer=lambda asked: f"About {asked.question}.")
+    async with restaurant(tmp_path, model=model) as place:
+        model.open.clear()
+        ann = place.person("Ann")
+        message = ann.sends_photo(picture(), caption="Is it old?")
+        await place.tg.world.until(lambda: model.seen, "the first question")
+        await place.stop()
+        courier = Courier(place.db, app.make_bot(place.settings, app.Pace()), "another")
+        await courier.supersede((await place.jobs())[0])
+        ann.edits(message, "Is it new?")
+        model.open.set()
+        async with opened(place):
+            await ann.sees("About Is it new?")
+            await place.settled()
+            assert [text for text in says(ann) if "old" in text or "topped" in text] == []
