@@ -1,6 +1,7 @@
 """What NVIDIA's driver says about this machine's GPUs, without loading torch."""
 
 import csv
+import os
 import subprocess
 from dataclasses import dataclass
 
@@ -23,7 +24,10 @@ class Card:
 
 
 def cards() -> list[Card]:
-    """The GPUs of this machine; [] without a driver, a card or permission to use one."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES orders them.
+
+    [] without a driver, a card or permission to use one.
+    """
     command = ["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -46,4 +50,22 @@ def cards() -> list[Card]:
             )
         except ValueError:  # a line of words: the driver is there, a card is not
             continue
-    return found
+    return _visible(found)
+
+
+def _visible(found: list[Card]) -> list[Card]:
+    """Only those that CUDA shows; names it cannot tell (UUIDs, MIG) leave all."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is None:
+        return found
+    try:
+        chosen = [int(index) for index in told.split(",") if index.strip()]
+    except ValueError:
+        return found
+    known = {one.index: one for one in found}
+    shown = []
+    for index in chosen:  # as CUDA reads it: what comes after an unknown one does not count
+        if index not in known:
+            break
+        shown.append(known[index])
+    return shown

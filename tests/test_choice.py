@@ -35,6 +35,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         tool.write_text(f"#!/bin/sh\ncat <<'X'\n{lines}\nX\n")
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr(choice, "installed", lambda: lmdeploy)
 
     return has
@@ -78,6 +79,19 @@ def test_cards_are_read_from_the_driver(machine: Any) -> None:
     assert two.capability == (7, 5)
     machine()
     assert card.cards() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [("1", [1]), ("1,0", [1, 0]), ("", []), ("-1", []), ("0,7,1", [0]), ("GPU-8f2c", [0, 1])],
+)
+def test_cards_that_cuda_hides_are_not_there(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, told: str, shown: list[int]
+) -> None:
+    """Else the plan is made from another card's memory."""
+    machine(H200, T4.replace("0,", "1,", 1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    assert [one.index for one in card.cards()] == shown
 
 
 def test_no_driver_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
