@@ -6,8 +6,8 @@
 InternVL2's own code asks for flash-attn and computes attention eagerly without it: every score of
 3,400 x 3,400 positions is written to memory, twice. Ours has the same weight names and the same
 arithmetic, through torch's ``scaled_dot_product_attention`` (tests compare loss and gradients), and
-needs no trust in the folder's Python. A base over another language model (InternVL2-4B's Phi-3) is
-trained through its own code; the result always carries the base's own files.
+needs no trust in the folder's Python. InternVL2-4B's language model is transformers' own Phi-3
+(`modeling_internvl_phi3`). The result always carries the base's own files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ AUTO_MAP = {
     "AutoModel": "modeling_internvl_chat.InternVLChatModel",
     "AutoModelForCausalLM": "modeling_internvl_chat.InternVLChatModel",
 }
-OURS, FOREIGN = "InternLM2ForCausalLM", "Phi3ForCausalLM"
+INTERNLM2, PHI3 = "InternLM2ForCausalLM", "Phi3ForCausalLM"
+#: The file that is added for Phi-3, and what is loaded from it.
+PHI3_MODULE = Path(__file__).with_name("modeling_internvl_phi3.py")
+PHI3_AUTO_MAP = {
+    "AutoConfig": "modeling_internvl_phi3.InternVLPhi3Config",
+    "AutoModel": "modeling_internvl_phi3.InternVLPhi3Model",
+    "AutoModelForCausalLM": "modeling_internvl_phi3.InternVLPhi3Model",
+}
 
 
 class BaseError(Exception):
@@ -40,15 +47,15 @@ def view(base: Path, folder: Path) -> Path:
     config = read(base)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    ours = language_model(config) == OURS
     for file in sorted(base.iterdir()):
-        replaced = file.name == "config.json" or (ours and _is_modeling(file))
-        if file.is_file() and not replaced:
+        if file.is_file() and file.name != "config.json" and not _is_modeling(file):
             (folder / file.name).symlink_to(file.resolve())
-    if ours:
-        for name in MODULES:
-            shutil.copy(CODE / name, folder / name)
-        config["auto_map"] = AUTO_MAP
+    for name in MODULES:
+        shutil.copy(CODE / name, folder / name)
+    config["auto_map"] = AUTO_MAP
+    if language_model(config) == PHI3:
+        shutil.copy(PHI3_MODULE, folder / PHI3_MODULE.name)
+        config["auto_map"] = PHI3_AUTO_MAP
     text = json.dumps(config, indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     return folder
@@ -58,7 +65,7 @@ def read(base: Path) -> dict[str, Any]:
     """The base's config.json; raises BaseError where XTuner could not train it."""
     config = read_config(base)
     kind = language_model(config)
-    if kind not in (OURS, FOREIGN) or "vision_config" not in config:
+    if kind not in (INTERNLM2, PHI3) or "vision_config" not in config:
         raise BaseError(
             f"{base} is a {kind}: XTuner 0.2.0 trains InternVL2 over InternLM2 (2B, 8B, 26B, nano) "
             "or Phi-3 (4B); 1B (Qwen2), 40B and 76B it cannot"

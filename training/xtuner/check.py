@@ -21,7 +21,7 @@ from transformers import AutoModel
 from xtuner.dataset.internvl_dataset import dynamic_preprocess
 
 from . import base as base_
-from .config import TEMPLATE
+from .config import PHI3, TEMPLATE
 from .data import DialogueDataset
 
 QUESTION = "What dish is this?"
@@ -40,11 +40,8 @@ def artefacts(
 ) -> dict[str, str]:
     """What each answers, ``{"model": …, "adapter": …}``.
 
-    `photo` defaults to a grey square; {} where the language model is not InternLM2. Raises
-    CheckError.
+    `photo` defaults to a grey square. Raises CheckError.
     """
-    if base_.language_model(base_.read_config(base)) != base_.OURS:
-        return {}  # it answers only through code of its own, which is not run here
     view = base_.view(model, work / "check")
     try:
         answers = {}
@@ -96,7 +93,8 @@ def ask(folder: Path, model: Any, photo: Path | None) -> tuple[Tensor, str]:
     ids = ids.to(parameter.device)
     words = model.embed(ids, pixels)
     said: list[int] = []
-    ends = {reader.tokenizer.eos_token_id, reader.tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    end = reader.template["STOP_WORDS"][0]
+    ends = {reader.tokenizer.eos_token_id, reader.tokenizer.convert_tokens_to_ids(end)}
     first = None
     for _ in range(LENGTH):
         logits = model.language_model(inputs_embeds=words).logits[0, -1].float()
@@ -116,7 +114,9 @@ class Prompts(DialogueDataset):
     """The dataset's tokenizer, transform and template, without data."""
 
     def __init__(self, folder: str) -> None:
-        super(DialogueDataset, self).__init__(folder, ConfigDict(TEMPLATE), [], [], [], 8192)
+        phi3 = base_.language_model(base_.read_config(Path(folder))) == base_.PHI3
+        template = ConfigDict(PHI3 if phi3 else TEMPLATE)
+        super(DialogueDataset, self).__init__(folder, template, [], [], [], 8192)
 
     def prompt(self, question: str, tiles: int) -> Tensor:
         """Token ids of a question about a photo, up to where the answer begins, (1, length)."""

@@ -135,7 +135,7 @@ def _adapter(
 
 def _teach_template(folder: Path) -> None:
     """Engines write prompts by the folder's chat template: it shall be the one trained with."""
-    if base_.language_model(base_.read_config(folder)) != base_.OURS:
+    if base_.language_model(base_.read_config(folder)) != base_.INTERNLM2:
         return
     text = (base_.CODE / "model" / TEMPLATE).read_text(encoding="utf-8")
     (folder / TEMPLATE).write_text(text, encoding="utf-8")

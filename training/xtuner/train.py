@@ -46,6 +46,11 @@ def main(argv: list[str] | None = None) -> None:
     try:
         chosen = recipe.load(args.recipe, dict(item.split("=", 1) for item in args.set))
         base.read(args.model)
+        if chosen.model.quantize_llm and not torch.cuda.is_available():
+            raise machine.MachineError(
+                f"{chosen.name} packs the language model in 4 bits, and bitsandbytes does that on "
+                "an NVIDIA GPU only, and none is seen: take critic-lora, or nano-corrections"
+            )
         records = len(json.loads(args.data.read_text(encoding="utf-8")))
         machine.limit_memory(args.memory_gb)
     except (recipe.RecipeError, base.BaseError, machine.MachineError) as error:
@@ -165,7 +170,7 @@ def _job(args: argparse.Namespace, chosen: recipe.Recipe, records: int) -> confi
         split=args.split,
         features=features,
         features_limit=round(args.features_gb * 1e9),
-        phi3=base.language_model(base.read_config(args.model)) == base.FOREIGN,
+        phi3=base.language_model(base.read_config(args.model)) == base.PHI3,
     )
 
 

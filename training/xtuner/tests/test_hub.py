@@ -14,7 +14,9 @@ import pytest
 import torch
 from conftest import Toy, wide
 from mmengine.config import ConfigDict
+from safetensors.torch import save_file
 from test_model import _one_process, gradients
+from transformers import AutoConfig, AutoModel
 from xtuner.dataset import InternVL_V1_5_Dataset
 from xtuner.dataset.collate_fns import default_collate_fn
 from xtuner.model import InternVL_V1_5
@@ -110,6 +112,51 @@ def test_loss_and_gradients_are_those_of_the_hubs_code(
     assert any("mlp1" in name for name in mine)
     for name, gradient in theirs.items():
         distance = (mine[name] - gradient).norm() / (gradient.norm() + 1e-8)
+        assert distance < 1e-3, name
+
+
+#: What 8B and 26B have that nano has not: shared keys, stretched positions, InternViT-6B's norms.
+LARGE = {
+    "vision_config": {"qk_normalization": True, "norm_type": "rms_norm", "qkv_bias": False},
+    "llm_config": {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_theta": 1e6,
+        "rope_scaling": {"type": "dynamic", "factor": 3.0},
+    },
+}
+
+
+def test_the_parts_of_8b_and_26b_compute_what_the_hubs_code_computes(
+    tiled: Toy, tmp_path: Path
+) -> None:
+    folder, hub = tmp_path / "large", tmp_path / "hub"
+    shutil.copytree(tiled.model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    for part, values in LARGE.items():
+        config[part] |= values
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").unlink()
+    torch.manual_seed(0)
+    settings = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    made = AutoModel.from_config(settings, trust_remote_code=True)
+    save_file(made.state_dict(), folder / "model.safetensors", {"format": "pt"})
+    shutil.copytree(folder, hub)
+    shutil.copy(HUB, hub / "modeling_internvl_chat.py")
+    source = DialogueDataset(str(folder), TEMPLATE, str(tiled.data), str(tiled.images), 8192)
+    batch = collate([source[i] for i in ROWS])
+    found = []
+    for place in (base.view(folder, tmp_path / "view"), hub):
+        model = Critic(model_path=str(place), freeze_visual_encoder=True, weights="fp32")
+        model.eval()
+        loss = model(**batch)["loss"]
+        loss.backward()
+        found.append((loss.item(), gradients(model)))
+    (mine, ours), (theirs, stocks) = found
+    assert mine == pytest.approx(theirs, rel=1e-5)
+    assert ours.keys() == stocks.keys()
+    for name, gradient in stocks.items():
+        distance = (ours[name] - gradient).norm() / (gradient.norm() + 1e-8)
         assert distance < 1e-3, name
 
 

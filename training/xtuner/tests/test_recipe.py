@@ -1,12 +1,33 @@
+# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
 """Recipes are data: what is not a recipe is refused by name."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from conftest import Toy
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import (
+    DATASETS,
+    HOOKS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    VISBACKENDS,
+    VISUALIZERS,
+)
+from mmengine.utils import get_object_from_string
+from xtuner.configs import cfgs_name_path
 
-from training.xtuner import config, recipe
+from training.xtuner import base, config, recipe, train
+from training.xtuner.data import LengthBatches, collate
 
 
 @pytest.mark.parametrize("name", recipe.names())
@@ -25,6 +46,70 @@ def test_every_recipe_renders_to_a_python_file(name: str, cuda: bool, tmp_path: 
     rendered: dict[str, object] = {}
     exec(config.render(recipe.load(name), job), rendered)
     assert rendered["model"] == config.settings(recipe.load(name), job)["model"]
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_xtuner_loads_what_is_rendered_and_its_parts_are_built(
+    name: str, toy: Toy, tmp_path: Path
+) -> None:
+    """By mmengine's own reader and registries; what needs a GPU is looked up, not built."""
+    job = config.Job(
+        base=toy.model,
+        model=base.view(toy.model, tmp_path / "base"),
+        data=toy.data,
+        images=toy.images,
+        work=tmp_path,
+        records=len(toy.records),
+        cuda=False,
+        cores=2,
+    )
+    chosen = recipe.load(name)
+    for cuda in (True, False):
+        text = config.render(chosen, dataclasses.replace(job, cuda=cuda))
+        path = tmp_path / "rendered.py"
+        path.write_text(text, encoding="utf-8")
+        loaded = Config.fromfile(path)
+        for part in _types(loaded.to_dict()):
+            found = get_object_from_string(part) if "." in part else _registered(part)
+            assert found is not None, part
+    if chosen.optimizer.deepspeed:
+        assert f"deepspeed_{chosen.optimizer.deepspeed}" in cfgs_name_path
+    if chosen.model.quantize_llm:
+        return  # bitsandbytes 0.45 packs four bits on a GPU only
+    model = MODELS.build(loaded.model)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert any("mlp1" in n for n in trained)
+    assert any("lora_" in n for n in trained) is (chosen.model.lora is not None)
+    assert any("vision_model" in n for n in trained) is not chosen.model.freeze_vision
+    dataset = DATASETS.build(loaded.train_dataloader.dataset)
+    sampler = LengthBatches(dataset, chosen.data.batch_size, 2)
+    batch = collate([dataset[i] for i in list(sampler)[:2]])
+    assert torch.isfinite(model(**batch)["loss"])
+    wrapped = build_optim_wrapper(model, loaded.optim_wrapper)
+    assert wrapped._accumulative_counts == chosen.data.accumulate
+
+
+def test_four_bits_without_a_gpu_are_refused_by_name(toy: Toy, tmp_path: Path) -> None:
+    given = {"--model": toy.model, "--data": toy.data, "--images": toy.images}
+    words = [str(word) for pair in given.items() for word in pair]
+    with pytest.raises(SystemExit, match=r"meme-qlora .*NVIDIA GPU only.* take critic-lora"):
+        train.main(["meme-qlora", *words, "--work", str(tmp_path), "--out", str(tmp_path / "x")])
+
+
+def _types(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("type"), str):
+            yield node["type"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _types(child)
+
+
+def _registered(name: str) -> Any:
+    """mmengine's and torch's classes, by their short names."""
+    places = (HOOKS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, VISUALIZERS, VISBACKENDS)
+    return next((found for place in places if (found := place.get(name))), None)
 
 
 def test_the_tutorials_recipe_is_the_tutorials() -> None:
