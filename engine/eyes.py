@@ -1,6 +1,5 @@
 """The vision encoder: photos to picture tokens, looked at once and remembered by content."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from PIL import Image
 
 from engine import Picture, tiling
 from engine.folder import Shape
+from engine.prepare import digest
 from foodcritic import photos
 
 #: Picture tokens remembered, in bytes: 2,000 photos for nano, 4 of 13 tiles for InternVL2-2B.
@@ -46,7 +46,7 @@ class Eyes:
             PhotoError: a picture cannot be read.
         """
         read = [photos.read(p) if isinstance(p, Path) else p for p in pictures]
-        keys = [f"{_hash(p)} {most}" for p, most in zip(read, tiles, strict=True)]
+        keys = [f"{digest(p)} {most}" for p, most in zip(read, tiles, strict=True)]
         found = {key: known for key in keys if (known := self._recall(key)) is not None}
         new = {key: i for i, key in enumerate(keys) if key not in found}
         cut = {key: self._cut(read[i], tiles[i]) for key, i in new.items()}
@@ -101,12 +101,3 @@ def _takes_bytes(model: ov.Model, shape: Shape) -> ov.Model:
         [255 * m for m in shape.mean]
     ).scale([255 * s for s in shape.std])
     return steps.build()
-
-
-def _hash(picture: bytes | Image.Image) -> str:
-    """Of the photo's content: its bytes, or its pixels when it comes decoded."""
-    if isinstance(picture, Image.Image):
-        digest = hashlib.sha256(f"{picture.mode} {picture.size}".encode())
-        digest.update(picture.tobytes())
-        return digest.hexdigest()
-    return hashlib.sha256(picture).hexdigest()

@@ -1,4 +1,4 @@
-"""What an OpenVINO model folder says about itself, ours or optimum-intel's."""
+"""What a model folder says about itself, ours or optimum-intel's."""
 
 import os
 from dataclasses import dataclass
@@ -44,6 +44,33 @@ class Shape:
     #: Mean and deviation of a channel, of 1.
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def photo_tokens(self, tiles: int) -> int:
+        """Tokens of a photo cut into so many tiles, with its thumbnail."""
+        return (tiles + (self.thumbnail and tiles > 1)) * self.tokens
+
+
+class Described:
+    """What an `engine.Engine` says of itself and its folder knows."""
+
+    _name: str
+    _shape: Shape
+
+    @property
+    def model(self) -> str:
+        return self._name
+
+    @property
+    def photos_per_question(self) -> int:
+        return self._shape.photos_per_question
+
+    @property
+    def continues(self) -> bool:
+        return True
+
+    @property
+    def unsure_below(self) -> float:
+        return self._shape.unsure_below
 
 
 def shape(folder: Path, tokenizer: text.Tokenizer) -> Shape:

@@ -31,7 +31,7 @@ from foodcritic.errors import EngineError, ModelError
 ROOM = 32
 
 
-class GPU:
+class GPU(folder.Described):
     """An `Engine` over a loaded runner and the folder of its model.
 
     Raises:
@@ -57,21 +57,12 @@ class GPU:
         self._budget = Budget(min(max_tiles, self._shape.tiles), first_word, at_once)
 
     @property
-    def model(self) -> str:
-        return self._name
-
-    @property
     def context(self) -> int:
         return min(self._shape.context, self._runner.session_len)
 
     @property
-    def photos_per_question(self) -> int:
-        return self._shape.photos_per_question
-
-    @property
     def photo_tokens(self) -> int:
-        most = self._budget.most
-        return (most + (self._shape.thumbnail and most > 1)) * self._shape.tokens
+        return self._shape.photo_tokens(self._budget.most)
 
     @property
     def concurrency(self) -> int:
@@ -82,14 +73,6 @@ class GPU:
     def exclusive(self) -> bool:
         """Whether the machine has no room for a second model beside it."""
         return bool(getattr(self._runner, "exclusive", False))
-
-    @property
-    def continues(self) -> bool:
-        return True
-
-    @property
-    def unsure_below(self) -> float:
-        return self._shape.unsure_below
 
     async def stream(
         self, messages: Sequence[Message], generation: Generation

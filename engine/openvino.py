@@ -56,7 +56,7 @@ LARGEST_TABLE = 64 * 2**20
 CONCURRENCY = 4
 
 
-class OpenVINO:
+class OpenVINO(folder.Described):
     """An `Engine` over one model folder.
 
     Raises:
@@ -89,29 +89,12 @@ class OpenVINO:
         self._closed = threading.Event()
 
     @property
-    def model(self) -> str:
-        return self._name
-
-    @property
     def context(self) -> int:
         return self._shape.context
 
     @property
-    def photos_per_question(self) -> int:
-        return self._shape.photos_per_question
-
-    @property
     def photo_tokens(self) -> int:
-        thumbnail = self._shape.thumbnail and self._tiles > 1
-        return (self._tiles + thumbnail) * self._shape.tokens
-
-    @property
-    def continues(self) -> bool:
-        return True
-
-    @property
-    def unsure_below(self) -> float:
-        return self._shape.unsure_below
+        return self._shape.photo_tokens(self._tiles)
 
     async def stream(
         self, messages: Sequence[Message], generation: Generation
