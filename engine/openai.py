@@ -11,8 +11,7 @@ likelihoods, and nothing is continued, since servers disagree on how to ask for 
 """
 
 import asyncio
-import base64
-import io
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -22,17 +21,20 @@ import httpx2
 import numpy as np
 import openai
 from numpy.typing import NDArray
-from PIL import Image
 
-from engine import Generation, Message, Picture, PromptTooLong, prepare, tiling, wire
+from engine import Generation, Message, Picture, PromptTooLong, prepare, wire
 from engine.budget import Budget
 from engine.folder import PHOTOS
-from foodcritic import photos, prompts
+from foodcritic import prompts
 from foodcritic.errors import EngineError, ModelError, SettingsError
 from foodcritic.settings import Settings
 
 #: Seconds to reach the server.
 CONNECT: Final = 10.0
+#: Seconds that a server may be away before questions fail, and between two looks: it is started
+#: again by whoever keeps it, and loads its model.
+AWAY: Final = 120.0
+AGAIN: Final = 2.0
 #: Answers at once, unless set otherwise: the server queues by itself.
 CONCURRENCY: Final = 32
 #: Tokens that a prompt and its answer may take, where the server does not say.
@@ -43,7 +45,6 @@ TILE_TOKENS: Final = 256
 UNSURE: Final = 0.35
 #: Encoded photos kept, in bytes.
 REMEMBERED: Final = 64 * 2**20
-QUALITY: Final = 90
 #: What asking may end in; bodies that are no JSON or no text come as ValueErrors.
 _REFUSALS: Final = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
 
@@ -102,9 +103,7 @@ class OpenAI:
         shown, fresh = await self._shown(messages)
         async with self._budget.reading(fresh) as reading:
             try:
-                chunks = await self._client.chat.completions.create(
-                    model=self._model, messages=shown, stream=True, **_how(generation)
-                )
+                chunks = await self._asked(messages=shown, stream=True, **_how(generation))
                 try:
                     pieces = wire.pieces(aiter(chunks), generation.max_new_tokens)
                     async with aclosing(pieces):
@@ -123,9 +122,8 @@ class OpenAI:
         how = _how(Generation(max_new_tokens=24, greedy=True))
         async with self._budget.reading(fresh):
             try:
-                answer = await self._client.chat.completions.create(
-                    model=self._model, messages=shown, logprobs=True, top_logprobs=5, **how
-                )
+                likely = {"logprobs": True, "top_logprobs": 5}
+                answer = await self._asked(messages=shown, **likely, **how)
             except openai.BadRequestError as error:
                 if isinstance(understood := self._understood(error), PromptTooLong):
                     raise understood from error
@@ -149,6 +147,25 @@ class OpenAI:
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _asked(self, **how: Any) -> Any:
+        """What the server answers; while it is away, being started again, it is waited for."""
+        until = time.monotonic() + AWAY
+        while True:
+            try:
+                return await self._client.chat.completions.create(model=self._model, **how)
+            except openai.OpenAIError as error:
+                if not self._is_away(error) or time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(AGAIN)
+
+    def _is_away(self, error: openai.OpenAIError) -> bool:
+        """Nobody listens, or a proxy says that nobody is behind it."""
+        if isinstance(error, openai.APIConnectionError):
+            return isinstance(error.__cause__, httpx2.ConnectError)
+        if isinstance(error, openai.NotFoundError):  # LMDeploy's proxy without servers
+            return self._lmdeploy and "does not exist" in str(error)
+        return isinstance(error, openai.APIStatusError) and error.status_code in (502, 503, 504)
 
     async def _shown(self, messages: Sequence[Message]) -> tuple[list[Any], int]:
         """The messages as the server takes them, and how many tiles are new to it."""
@@ -180,7 +197,7 @@ class OpenAI:
         if known := self._kept.get(digest):
             self._kept.move_to_end(digest)
             return *known, False
-        url = await asyncio.to_thread(_data_url, picture, tiles)
+        url = await asyncio.to_thread(prepare.data_url, picture, tiles)
         self._kept[digest] = url, tiles
         self._bytes += len(url)
         while self._bytes > REMEMBERED and len(self._kept) > 1:
@@ -264,24 +281,6 @@ def _how(generation: Generation) -> dict[str, Any]:
 
 def _digest(picture: Picture) -> str:
     return prepare.read(picture)[1]
-
-
-def _data_url(picture: Picture, tiles: int) -> str:
-    """An upright JPEG no larger than its grid of tiles."""
-    read, _ = prepare.read(picture)
-
-    def enough(width: int, height: int) -> tuple[int, int]:
-        columns, rows = tiling.grid(width, height, tiles)
-        return 448 * columns, 448 * rows
-
-    image = photos.decode(read, enough) if isinstance(read, bytes) else read.convert("RGB")
-    width, height = enough(image.width, image.height)
-    if image.width > width or image.height > height:
-        # Keeps the shape: the server cuts it into the same grid.
-        image.thumbnail((max(width, height),) * 2, Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _is_length(said: str) -> bool:

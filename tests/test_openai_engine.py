@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import engine as engines
-from engine import Generation, Message, PromptTooLong, critic
+from engine import Generation, Message, PromptTooLong, critic, openai
 from engine.openai import OpenAI, connect
 from foodcritic.errors import EngineError, ModelError, PhotoError, SettingsError
 from foodcritic.settings import Settings
@@ -132,8 +132,14 @@ async def test_a_closed_answer_hangs_up(engine: OpenAI, server: ChatServer) -> N
     ],
 )
 async def test_a_refusal_is_one_of_our_errors(
-    engine: OpenAI, server: ChatServer, status: int, message: str, error: type[Exception]
+    engine: OpenAI,
+    server: ChatServer,
+    status: int,
+    message: str,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(openai, "AWAY", 0.0)
     server.errors = [(status, message)]
     with pytest.raises(EngineError) as raised:
         await said(engine, asked(text="Hello"))

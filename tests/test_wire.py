@@ -41,7 +41,7 @@ def sends(*parts: str | bytes) -> Answer:
 
 
 @asynccontextmanager
-async def serving(answer: Answer, models: str | None = None) -> AsyncIterator[str]:
+async def serving(answer: Answer, models: str | None = None, port: int = 0) -> AsyncIterator[str]:
     """A server that lists a model, and answers what is asked of it with raw bytes."""
     listing = sends(models or JSON + json.dumps(MODELS))
 
@@ -59,7 +59,7 @@ async def serving(answer: Answer, models: str | None = None) -> AsyncIterator[st
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -266,3 +266,53 @@ async def test_a_context_that_is_no_number_is_the_usual_one(tmp_path: Path) -> N
         made = await connect(settings_for(tmp_path, engine_url=url))
         assert made.context == openai.CONTEXT
         await made.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, and not at all for long."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(openai, "AGAIN", 0.05)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_server_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    """All attempts would else be spent while it loads its model."""
+    async with serving(sends(b"")) as url:
+        made = await connect(settings_for(tmp_path, engine_url=url))
+    waiting = asyncio.create_task(said(made))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    async with serving(sends(SSE, WORD, END), port=int(url.rpartition(":")[2])):
+        assert await waiting == "Sushi"
+    await made.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_proxy_without_servers_is_waited_for(tmp_path: Path) -> None:
+    """LMDeploy's says that there is no such model."""
+    error = '{"error": {"message": "The model \'m\' does not exist.", "code": 404}}'
+    none = [JSON.replace("200 OK", "404 Not Found") + error] * 3
+    answers = [sends(one) for one in none] + [sends(SSE, WORD, END)]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await answers.pop(0)(writer)
+
+    listing = JSON + json.dumps({"data": [{"id": "m", "owned_by": "lmdeploy"}]})
+    async with serving(answer, listing) as url:
+        made = await connect(settings_for(tmp_path, engine_url=url))
+        assert await said(made) == "Sushi"
+        await made.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_server_that_stays_away_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "AWAY", 0.2)
+    async with serving(sends(b"")) as url:
+        made = await connect(settings_for(tmp_path, engine_url=url))
+    with pytest.raises(EngineError, match="cannot be reached"):
+        await said(made)
+    await made.close()
