@@ -18,7 +18,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine import Engine, Generation, Message, Picture, lost
+from engine import Engine, Generation, Message, Picture, claims, lost
 from foodcritic import critique, dialogue, dishes, prompts
 from foodcritic.critique import Candidate, Critique
 from foodcritic.dialogue import Turn
@@ -203,10 +203,11 @@ def opening(request: Request, hint: Hint) -> str:
     """How a critique begins when the naming pass has settled what it is about, '' when not.
 
     The model goes on from there with the score, so that what the first line says is what was found.
-    An answer to a question begins with whose word it goes by.
+    An answer to a question begins with whose word it goes by, or takes the person's at once.
     """
     if request.kind == "question":
-        return said(request, hint)
+        name = claims.claimed(request.lang, request.question) if request.history else ""
+        return claims.thanks(request.lang, name) if name else said(request, hint)
     if request.kind != "critique":
         return ""
     if hint.no_dish and not hint.evidence:

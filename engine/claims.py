@@ -1,0 +1,44 @@
+"""A person says in words what the dish really is: the answer takes the name as they wrote it.
+
+    "No, it's a bagel" ─▶ "bagel" ─▶ "Thank you, bagel it is." ─▶ the model goes on
+
+A small model cannot repeat a name it never learnt: left alone it would thank for another dish.
+"""
+
+import re
+from typing import Final
+
+from foodcritic import dishes, prompts
+from foodcritic.dishes import Lang
+
+_CLAIM: Final[dict[Lang, re.Pattern[str]]] = {
+    "zh": re.compile(
+        r"(?:不对|错了|认错了|你认错了|不是|其实|明明)[，,。！! ]*"
+        r"(?:这|那|它|图里|图中)?(?:其实|明明)?"
+        r"是(?P<name>[^，,。！!？?的了吗]{1,20}?)(?:啊|呀|吧|呢|哦)?[。！!~ ]*"
+    ),
+    "en": re.compile(
+        r"(?:(?:no|nope|wrong|you are wrong|you're wrong)[,.!]* |(?P<actually>actually,? ))"
+        r"(?:it|this|that)(?:'s|’s| is) (?P<article>(?:an?|some) )?(?P<name>[^,.!?]{2,40})[.! ]*",
+        re.IGNORECASE,
+    ),
+}
+_THANKS: Final[dict[Lang, str]] = {"zh": "谢谢指正，那就是{}。", "en": "Thank you, {} it is."}
+
+
+def claimed(lang: Lang, text: str) -> str:
+    """The dish that a text says it is instead, '' where it says something else."""
+    match = _CLAIM[lang].fullmatch(" ".join(prompts.clean(text).split()))
+    if match is None:
+        return ""
+    name = match["name"].strip()
+    # "No, it is spicy" names no dish, "No, it is a bagel" and "No, it is pho" do.
+    if lang == "en" and not match["article"] and dishes.find(name) is None:
+        return ""
+    return name
+
+
+def thanks(lang: Lang, name: str) -> str:
+    """How the answer to a claim begins."""
+    known = dishes.find(name)
+    return _THANKS[lang].format(known.text("name", lang) if known else name)
