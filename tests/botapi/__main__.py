@@ -12,9 +12,13 @@ async def main(port: int) -> None:
     world = World()
     async with serving(world, port) as address:
         sys.stdout.write(
-            f"Bot API at {address}/bot, files at {address}/file/bot, token {world.token}\n"
+            f"Start the bot:  FOODCRITIC_TELEGRAM_API={address} TELEGRAM_BOT_TOKEN={world.token} "
+            ".venv/bin/foodcritic up\n"
+            f"Say something:  curl {address}/world/say -d user=1 -d text=/start\n"
+            f"Send a photo:   curl {address}/world/say -F user=1 -F file=@samples/pizza.jpg\n"
+            f"Tap a button:   curl {address}/world/say -d user=1 -d tap=👍\n"
+            f"See it all:     curl {address}/world\n"
         )
-        sys.stdout.write(f"Say something: curl {address}/world/say -d user=1 -d text=/start\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 
