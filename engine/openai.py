@@ -68,6 +68,8 @@ class OpenAI:
         #: The server schedules by itself: no limit here to what it reads at a time.
         self._budget = Budget(max_tiles, first_word, at_once=2**30)
         self.concurrency = concurrency
+        #: Whether the server refuses what OpenAI's own does not know.
+        self._strict = False
         self._kept: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._bytes = 0
 
@@ -124,7 +126,7 @@ class OpenAI:
             try:
                 likely = {"logprobs": True, "top_logprobs": 5}
                 answer = await self._asked(messages=shown, **likely, **how)
-            except openai.BadRequestError as error:
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if isinstance(understood := self._understood(error), PromptTooLong):
                     raise understood from error
                 return ()  # a server without likelihoods
@@ -152,9 +154,14 @@ class OpenAI:
         """What the server answers; while it is away, being started again, it is waited for."""
         until = time.monotonic() + AWAY
         while True:
+            if self._strict:
+                how.pop("extra_body", None)
             try:
                 return await self._client.chat.completions.create(model=self._model, **how)
             except openai.OpenAIError as error:
+                if "extra_body" in how and _refuses_top_k(error):
+                    self._strict = True
+                    continue
                 if not self._is_away(error) or time.monotonic() >= until:
                     raise
             await asyncio.sleep(AGAIN)
@@ -281,6 +288,11 @@ def _how(generation: Generation) -> dict[str, Any]:
 
 def _digest(picture: Picture) -> str:
     return prepare.read(picture)[1]
+
+
+def _refuses_top_k(error: openai.OpenAIError) -> bool:
+    refused = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
+    return refused and "top_k" in str(error)
 
 
 def _is_length(said: str) -> bool:

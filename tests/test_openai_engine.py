@@ -146,6 +146,26 @@ async def test_a_refusal_is_one_of_our_errors(
     assert type(raised.value) is error
 
 
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_strict_server_is_asked_without_what_it_does_not_know(
+    engine: OpenAI, server: ChatServer, status: int
+) -> None:
+    """OpenAI's own refuses top_k; it is told so once."""
+    how = Generation(max_new_tokens=9)
+    server.errors = [(status, "Unrecognized request argument supplied: top_k")]
+    for _ in range(2):
+        assert await said(engine, asked(text="Hello"), how=how) != ""
+    assert ["top_k" in request for request in server.asked] == [True, False, False]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_refuses_likelihoods_names_nothing(
+    engine: OpenAI, server: ChatServer, status: int
+) -> None:
+    server.errors = [(status, "logprobs is not supported")]
+    assert await engine.candidates([asked(SUSHI)]) == ()
+
+
 async def test_a_busy_server_is_asked_again(engine: OpenAI, server: ChatServer) -> None:
     server.errors = [(503, "Service Unavailable")]
     assert await said(engine, asked(text="Hello")) != ""
