@@ -22,8 +22,11 @@ from foodcritic.settings import Settings
 DEFAULT = "OpenGVLab/InternVL2-2B"
 #: ORG/NAME, as both hubs spell it.
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
-#: Weights that other programs read: not fetched.
-IGNORED = ("*.pth", "*.bin.index.json", "*.gguf", "*.onnx", "examples/*")
+#: Weights that other programs read, and pickles, which can run code: not fetched.
+IGNORED = (
+    *("*.pth", "*.pt", "*.pkl", "*.ckpt", "pytorch_model*.bin", "*.bin.index.json"),
+    *("*.gguf", "*.onnx", "examples/*"),
+)
 
 
 def find(model: str, settings: Settings) -> Path:

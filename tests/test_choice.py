@@ -177,6 +177,16 @@ def test_code_runs_only_for_models_on_the_list(settings: Settings, tmp_path: Pat
         choice.planned(settings, str(folder), folder, h200())
 
 
+def test_pickles_are_not_fetched() -> None:
+    """Loading one can run code, trusted model or not."""
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    kept = ["config.json", "model-00001-of-2.safetensors", "openvino_language_model.bin"]
+    pickles = ["pytorch_model.bin", "pytorch_model-00001-of-2.bin", "x/weights.pt", "a.pkl"]
+    fetched = filter_repo_objects([*kept, *pickles], ignore_patterns=list(hub.IGNORED))
+    assert list(fetched) == kept
+
+
 def test_a_model_by_name_keeps_its_commit(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

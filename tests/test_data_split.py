@@ -55,8 +55,17 @@ def test_fifty_corrections_are_enough_to_judge_by(count: int) -> None:
     bar = split.bar(groups)
     held = sum(split.side(group, bar=bar) == "val" for group in groups)
     assert held >= min(20, int(0.4 * count))
+    assert bar >= split.VAL_SHARE
     if bar > split.VAL_SHARE:
         assert held == min(20, int(0.4 * count))
+
+
+def test_what_was_trained_on_does_not_count_towards_those_held_out() -> None:
+    """Else a gate that wants twenty finds that many of them are not to be had."""
+    groups = [[f"photo {number}"] for number in range(100)]
+    low = sorted((name for (name,) in groups), key=split.toss)[:30]
+    bar = split.bar(groups, low)
+    assert sum(split.side(group, low, bar=bar) == "val" for group in groups) == 20
 
 
 @settings(max_examples=50, deadline=None)

@@ -125,6 +125,10 @@ def test_too_few_photos_of_a_part_are_said_and_not_judged() -> None:
     )
     assert verdict.passed
     assert "too few" in verdict.reasons[1].text
+    enough = gate.judge(
+        Measured(corrections=pairs("0" * 20, "1" * 20), naming=pairs("1" * 12, "0" * 12))
+    )
+    assert not enough.passed
 
 
 def test_a_slow_candidate_is_rejected_with_its_times() -> None:

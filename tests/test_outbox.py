@@ -67,6 +67,24 @@ async def test_a_dead_couriers_delivery_is_taken_over_with_what_it_had_sent(
         await queue.delivered(db, again, "c2")
 
 
+async def test_a_delivery_is_held_by_whoever_has_it_and_nobody_else(
+    db: Database, clock: Clock
+) -> None:
+    await answered(db)
+    (job,) = await queue.undelivered(db, "telegram", "c1")
+    clock.forward(seconds=50)
+    await queue.hold(db, "telegram", "c1", [job.id])
+    clock.forward(seconds=50)
+    await queue.hold(db, "telegram", "c2", [job.id])
+    assert await queue.reclaim(db, "telegram", "c2") == 0
+    assert await queue.undelivered(db, "telegram", "c2") == ()
+    clock.forward(seconds=11)
+    (again,) = await queue.undelivered(db, "telegram", "c2")
+    assert again.id == job.id
+    assert await queue.reclaim(db, "telegram", "c2") == 1
+    assert await queue.undelivered(db, "telegram", "c3") != ()
+
+
 async def test_a_flood_wait_postpones_one_delivery(db: Database, clock: Clock) -> None:
     await answered(db)
     (job,) = await queue.undelivered(db, "telegram", "c1")

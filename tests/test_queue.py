@@ -265,6 +265,18 @@ async def test_a_second_request_is_not_starved_by_newcomers(db: Database) -> Non
     assert "second" in served[:3]
 
 
+async def test_newcomers_join_the_round_of_those_who_wait(db: Database) -> None:
+    """Also when nothing is left of the rounds before: else they would pass them for ever."""
+    mine = [await queue.enqueue(db, new_job(f"a{number}")) for number in range(3)]
+    for job in mine[:2]:
+        await queue.cancel(db, job.id)
+    newcomer = await queue.enqueue(db, new_job("b", user=2))
+    assert newcomer.turn == mine[2].turn
+    first = await queue.claim(db, "w")
+    assert first is not None
+    assert first.id == mine[2].id
+
+
 async def test_a_follow_up_waits_for_the_answer_it_follows(db: Database) -> None:
     place = dialogue.Place(channel="telegram", chat_id=1, user_id=1)
     talk = await dialogue.current(db, place)

@@ -242,6 +242,10 @@ def test_general_records_are_a_share_the_same_ones_every_time(tmp_path: Path) ->
     assert more == 8
     assert {row["id"] for row in rows} <= {row["id"] for row in json.loads(out.read_text())}
     (other / "photo.jpg").unlink()
+    (other / "photo.jpg").symlink_to(dataset / "photo.jpg")  # not beside it, whatever it says
+    with pytest.raises(TrainingError, match=r"general-\d+ names photo\.jpg, which is not beside"):
+        general.mix(dataset, out, source, 0.9)
+    (other / "photo.jpg").unlink()
     with pytest.raises(TrainingError, match=r"general-\d+ names photo\.jpg, which is not beside"):
         general.mix(dataset, out, source, 0.9)
     source.write_text("{}")

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from training import imports
 from training.environment import TrainingError
 
 Record = dict[str, Any]
@@ -55,10 +56,13 @@ def _checked(record: Record, file: Path) -> Record:
     if not isinstance(turns, list) or not turns:
         raise TrainingError(f"{file}: record {record.get('id')} holds no conversations")
     image = _image(record)
-    if image is not None and not (file.parent / image).is_file():
-        raise TrainingError(
-            f"{file}: record {record.get('id')} names {image}, which is not beside the file"
-        )
+    if image is not None:
+        try:
+            imports.inside(file.parent, image)
+        except ValueError as error:
+            raise TrainingError(
+                f"{file}: record {record.get('id')} names {image}, which is not beside the file"
+            ) from error
     return record
 
 
