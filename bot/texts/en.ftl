@@ -375,7 +375,10 @@ admin-broadcast-sending = 📣 Being sent: { $sent } of { $total } have it, { $b
 admin-broadcast-sent = 📣 Sent: { $sent } of { $total } have it, { $blocked } blocked me. Of { $unknown } it is not known; nothing is sent twice.
 admin-broadcast-cancelled = 🗑 Stopped: { $sent } of { $total } had it, { $blocked } blocked me, { $unknown } uncertain.
 admin-stats =
-    📊 { $total } people, { $count } of them asked in the last 24 hours, { $limit } in 7 days; { $number } groups.
+    📊 { $total ->
+        [one] One person
+       *[other] { $total } people
+    }, { $count } of them asked in the last 24 hours, { $limit } in 7 days; { $number } groups.
     Today (UTC): { $sent } answers, { $blocked } failed, { $unknown } stopped. Waiting now: { $ahead }.
     Seconds to the first word, half / 95 %: { $seconds }; to the whole answer: { $time }.
     👍 / 👎 in { $days } days: { $ratings }.

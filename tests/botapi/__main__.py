@@ -14,9 +14,9 @@ async def main(port: int) -> None:
         sys.stdout.write(
             f"Start the bot:  FOODCRITIC_TELEGRAM_API={address} TELEGRAM_BOT_TOKEN={world.token} "
             ".venv/bin/foodcritic up\n"
-            f"Say something:  curl {address}/world/say -d user=1 -d text=/start\n"
+            f"Say something:  curl {address}/world/say -F user=1 -F text=/start\n"
             f"Send a photo:   curl {address}/world/say -F user=1 -F file=@samples/pizza.jpg\n"
-            f"Tap a button:   curl {address}/world/say -d user=1 -d tap=👍\n"
+            f"Tap a button:   curl {address}/world/say -F user=1 -F tap=👍\n"
             f"See it all:     curl {address}/world\n"
         )
         sys.stdout.flush()
