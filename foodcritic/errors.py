@@ -101,7 +101,10 @@ class RunBusy(FoodcriticError):
 
     def __init__(self, run_id: int | None, stage: str) -> None:
         name = "another run" if run_id is None else f"run {run_id}"
-        super().__init__(f"{name} is not finished ({stage}): wait for it, or cancel it")
+        super().__init__(
+            f"{name} is not finished ({stage}): wait for it, or cancel it (foodcritic train "
+            "--cancel); if its trainer was killed, try again in a minute"
+        )
         #: of the run in the way; None: it came in the same moment
         self.run_id = run_id
         #: what that one is at

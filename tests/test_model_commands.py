@@ -102,6 +102,25 @@ def test_a_run_that_another_process_is_at_is_not_taken(home: Path) -> None:
     assert "run 1 is not finished (gate): wait for it, or cancel it" in result.output
 
 
+def test_a_run_is_cancelled_from_the_shell(home: Path) -> None:
+    assert run("train", "--cancel").output == "there is no run to cancel\n"
+
+    async def asked(db: Database) -> None:
+        await runs.create(db, "nano-full", actor="schedule")
+
+    inside(home, asked)
+    assert run("train", "--cancel").output == "run 1 is cancelled\n"
+    assert inside(home, runs.unfinished) is None
+
+    async def busy(db: Database) -> None:
+        await asked(db)
+        assert await runs.claim(db, "another")
+
+    inside(home, busy)
+    assert run("train", "--cancel").output == "run 2 is cancelled within a few seconds\n"
+    assert inside(home, audit.latest)[0].action == "cancel-run"
+
+
 def test_an_override_that_is_none_is_refused(home: Path) -> None:
     result = run("train", "--set", "optimizer.lr")
     assert result.exit_code == 1

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.datasets import DatasetError
+from foodcritic import audit, logs, runs
 from foodcritic import db as database
-from foodcritic import logs, runs
 from foodcritic import settings as settings_
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
@@ -20,6 +20,8 @@ from foodcritic.errors import RunBusy
 from foodcritic.runs import Run
 from foodcritic.settings import Settings
 
+#: Who asks, in the audit log and in the run.
+ACTOR = "shell"
 _STEP = re.compile(r"step (\d+)/(\d+), (loss [\d.]+)")
 
 app = typer.Typer(
@@ -36,8 +38,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, e.g. optimizer.lr=3e-4."),
     ] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End the run that waits or goes on, and train nothing.")
+    ] = False,
 ) -> None:
-    """Run it here; a run that waits (or was left by a kill) is gone on with."""
+    """Run it here; a run that waits is gone on with, and a minute later one that a kill left."""
+    if cancel:
+        typer.echo(asyncio.run(_cancel(settings_.load())))
+        return
     overrides = {}
     for value in values or ():
         key, equals, text = value.partition("=")
@@ -66,11 +74,23 @@ async def _run(settings: Settings, recipe: str | None, overrides: dict[str, str]
         waiting = await runs.unfinished(db)
         if waiting is None:
             name = recipe or await runs.recipe(db)
-            waiting = await runs.create(db, name, actor="shell", config={"set": overrides})
+            waiting = await runs.create(db, name, actor=ACTOR, config={"set": overrides})
         run = await runs.claim(db, pipeline.trainer(), waiting.id)
         if run is None:
             raise RunBusy(waiting.id, waiting.stage)
+        if run.attempts > 1:
+            typer.echo(f"run {run.id} goes on where it was; its recipe is {run.recipe}", err=True)
         return await _shown(db, settings, run)
+
+
+async def _cancel(settings: Settings) -> str:
+    async with database.connected(settings) as db:
+        run = await runs.unfinished(db)
+        if run is None:
+            return "there is no run to cancel"
+        run = await runs.cancel(db, run.id)
+        await audit.record(db, ACTOR, "cancel-run", str(run.id))
+    return f"run {run.id} is cancelled" + ("" if run.is_finished else " within a few seconds")
 
 
 async def _shown(db: Database, settings: Settings, run: Run) -> Run:
