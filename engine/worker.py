@@ -15,9 +15,10 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -32,6 +33,8 @@ from foodcritic.errors import EngineError, JobCancelled, LeaseLost, ModelError, 
 from foodcritic.memory import Memory
 from foodcritic.queue import Job, JobKind
 from foodcritic.settings import Settings
+
+T = TypeVar("T")
 
 #: Jobs at a time, unless set otherwise.
 CONCURRENCY: Final = 4
@@ -138,6 +141,10 @@ async def _begin(
     finally:
         if job is None:
             loan.back()
+    if job is not None and shift.died is not None:  # while we claimed: no attempt is spent on it
+        loan.back()
+        await _settle(job, queue.release(db, job))
+        return False
     if job is not None:
         if job.kind is JobKind.MEME and memes is not None and (second := memes.lend()):
             loan.back()
@@ -160,11 +167,8 @@ async def work(
     """Answer one claimed job, whatever happens; cancelling the task gives it back."""
     shift = shift or Shift()
     try:
-        asked = await asking.recalled(
-            memory or Memory(db), engine, job, await asking.request(db, job)
-        )
-        answer = critic.answer(engine, asked, asking.generation(settings, job))
-        await _write(db, job, answer, shift)
+        writing = _write(db, engine, settings, job, memory or Memory(db), shift)
+        asked, answer = await _watched(db, job, writing)
         tiles = await _tiles(engine, asked)
         job = await queue.finish(
             db,
@@ -210,18 +214,29 @@ async def _claim(db: Database, worker: str) -> Job | None:
         return None
 
 
-async def _write(db: Database, job: Job, answer: Answer, shift: Shift) -> None:
-    """Stream the answer into drafts; raises what the engine, or the watch, raises."""
-    writing = asyncio.create_task(_stream(db, job, answer, shift))
+async def _write(
+    db: Database, engine: Engine, settings: Settings, job: Job, memory: Memory, shift: Shift
+) -> tuple[Request, Answer]:
+    """Look into the memory, then stream the answer into drafts."""
+    asked = await asking.recalled(memory, engine, job, await asking.request(db, job))
+    answer = critic.answer(engine, asked, asking.generation(settings, job))
+    await _stream(db, job, answer, shift)
+    return asked, answer
+
+
+async def _watched(db: Database, job: Job, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; raises what it, or the watch over its job, raises."""
+    working = asyncio.create_task(work)
     watching = asyncio.create_task(_watch(db, job))
     try:
-        done, _ = await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        return working.result()
     finally:
-        for task in (writing, watching):
+        for task in (working, watching):
             task.cancel()
-        await asyncio.gather(writing, watching, return_exceptions=True)
+        await asyncio.gather(working, watching, return_exceptions=True)
 
 
 async def _stream(db: Database, job: Job, answer: Answer, shift: Shift) -> None:

@@ -16,8 +16,10 @@ from engine.runner import EngineDied
 from foodcritic import dialogue, photos, queue
 from foodcritic.db import Database
 from foodcritic.errors import EngineError, PhotoError
+from foodcritic.memory import Evidence, Memory
 from foodcritic.queue import Job, JobKind, JobStatus, NewJob
 from tests import checkpoints
+from tests.conftest import Clock
 from tests.engines import Scripted
 
 #: Seconds after which something hangs; a machine may be that busy before.
@@ -116,6 +118,31 @@ async def test_a_stop_before_the_first_word_is_heard_at_once(db: Database) -> No
     assert job.status is JobStatus.CANCELLED
 
 
+class Pondering(Memory):
+    """A memory that takes for ever: an engine may look at a photo for a minute."""
+
+    async def find(self, photo: Path, engine: object) -> Evidence | None:
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_a_job_is_held_and_a_stop_heard_while_the_memory_is_asked(
+    db: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RENEW_EVERY", 0.05)
+    await ask(db, photos=(photo(db),))
+    job = await queue.claim(db, "w")
+    assert job is not None
+    working = asyncio.create_task(worker.work(db, Scripted(), db.settings, job, Pondering(db)))
+    clock.forward(seconds=50)
+    lease = job.lease
+    assert lease is not None
+    await until(db, job, lambda j: j.lease is not None and j.lease > lease)
+    await queue.cancel(db, job.id)
+    await asyncio.wait_for(working, HANG)
+    assert (await queue.get(db, job.id)).status is JobStatus.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("error", "code", "attempts"),
     [
@@ -203,6 +230,15 @@ async def test_an_engine_that_died_ends_the_worker_and_gives_its_jobs_back(db: D
     assert (await queue.get(db, job.id)).status is JobStatus.TODO
     async with Running(db, Scripted()):
         assert (await until(db, job, lambda j: j.status is JobStatus.SUCCEEDED)).attempts == 2
+
+
+async def test_a_job_claimed_while_the_engine_died_is_given_back_untried(db: Database) -> None:
+    job, shift = await ask(db), worker.Shift()
+    shift.died = EngineDied("it hangs")
+    holder = swap.Holder(Scripted())
+    assert not await worker._begin(db, holder, None, db.settings, Memory(db), "w", shift)
+    job = await queue.get(db, job.id)
+    assert (job.status, job.attempts) == (JobStatus.TODO, 0)
 
 
 async def test_an_engine_says_how_many_answers_it_does_well(db: Database) -> None:
