@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine import Generation, Message, openai, wire
+from engine import Generation, Message, PromptTooLong, openai, wire
 from engine.openai import OpenAI, connect
 from foodcritic.errors import EngineError, ModelError
 from tests.conftest import settings_for
@@ -316,3 +316,56 @@ async def test_a_server_that_stays_away_is_an_error(
     with pytest.raises(EngineError, match="cannot be reached"):
         await said(made)
     await made.close()
+
+
+RECORDED = Path(__file__).parent / "fixtures" / "lmdeploy"
+
+
+def recorded(name: str) -> tuple[Answer, str]:
+    """What LMDeploy's server answered, and the body of it."""
+    kept = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
+    head = f"HTTP/1.1 {kept['status']} Recorded\r\nconnection: close\r\n"
+    for header, value in kept["headers"].items():
+        head += f"{header}: {value}\r\n"
+    return sends(f"{head}\r\n", kept["body"]), kept["body"]
+
+
+@pytest.mark.parametrize("name", ["stream", "stream-sampled", "follow-up"])
+async def test_lmdeploys_own_stream_is_read_whole(tmp_path: Path, name: str) -> None:
+    answer, body = recorded(name)
+    chunks = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
+    said_there = "".join(
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
+    )
+    how = Generation(greedy=True, max_new_tokens=48)
+    async with engine(tmp_path, answer) as made:
+        stream = made.stream([Message(role="user", text="What is this?")], how)
+        async with aclosing(stream) as pieces:
+            assert "".join([piece async for piece in pieces]) == said_there != ""
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "why"),
+    [
+        ("too-long", PromptTooLong, "at most"),
+        ("broken-photo", EngineError, "preprocessing failed"),
+        ("unknown-model", EngineError, "does not exist"),
+        ("wrong-value", EngineError, "temperature"),
+        ("unknown-path", EngineError, "404"),
+    ],
+)
+async def test_lmdeploys_own_refusals_are_understood(
+    tmp_path: Path, name: str, error: type[Exception], why: str
+) -> None:
+    async with engine(tmp_path, recorded(name)[0]) as made:
+        with pytest.raises(error, match=why) as raised:
+            await said(made)
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("name", ["name", "name-sampled"])
+async def test_lmdeploys_own_likelihoods_are_read(tmp_path: Path, name: str) -> None:
+    async with engine(tmp_path, recorded(name)[0]) as made:
+        ((dish, odds),) = await made.candidates([Message(role="user", text="What is this?")])
+    assert dish == "Sushi"
+    assert odds == pytest.approx(0.9528, abs=1e-4)
