@@ -21,7 +21,7 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import evaluate, forget, pipeline
+from training import basis, evaluate, forget, pipeline
 from training.run import Step, Trained, TrainingError
 
 STEP = Step(
@@ -284,13 +284,13 @@ def test_the_exam_is_sat_by_the_trained_model_and_by_no_other_in_its_place(
 ) -> None:
     """`auto` would answer with nano where the GPU's engine fails."""
     given = settings.load(home=tmp_path, engine=engine, trusted_models=(hub.DEFAULT,))
-    asked = pipeline.settled(given, hub.DEFAULT, tmp_path)
+    asked = basis.settled(given, hub.DEFAULT, tmp_path)
     assert (asked.engine, asked.model) == ("openvino", str(tmp_path))
     assert str(tmp_path) in asked.trusted_models
     monkeypatch.setattr(card, "cards", lambda: [None])
     monkeypatch.setattr(choice, "installed", lambda: True)
-    asked = pipeline.settled(given, hub.DEFAULT, tmp_path)
+    asked = basis.settled(given, hub.DEFAULT, tmp_path)
     if engine == "auto":
         assert (asked.engine, asked.model) == ("lmdeploy", hub.DEFAULT)
-    asked = pipeline.settled(given, registry.NANO, nano.MODEL)
+    asked = basis.settled(given, registry.NANO, nano.MODEL)
     assert (asked.engine, asked.model) == ("openvino", None)

@@ -29,17 +29,17 @@ from typing import Any, Final
 
 import structlog
 
-from engine import Engine, choice, hub, nano, swap
+from engine import Engine, nano, swap
 from engine.datasets import DatasetError
 from engine.versions import Load, loader
 from foodcritic import registry, runs, wake
 from foodcritic.columns import ModelStatus, RunStatus
 from foodcritic.db import Database
-from foodcritic.errors import FoodcriticError, LeaseLost, ModelError, RunCancelled
+from foodcritic.errors import FoodcriticError, LeaseLost, RunCancelled
 from foodcritic.registry import Version
 from foodcritic.runs import Run, Stage
 from foodcritic.settings import Settings
-from training import corrections, dataset, evaluate, gate, imports, replay, report
+from training import basis, corrections, dataset, evaluate, gate, imports, replay, report
 from training import run as xtuner
 from training.dataset import Snapshot
 from training.evaluate import Result
@@ -83,50 +83,6 @@ class _Work:
         """Keep figures with the run."""
         found = {**self.run.metrics, **values}
         self.run = await runs.renew(self.db, self.run, metrics=found)
-
-
-async def base(db: Database, settings: Settings) -> tuple[str, Path]:
-    """The name and the checkpoint folder of what is trained: the model that serves as configured.
-
-    Raises:
-        DatasetError: it is not to be had here, or could not be judged here; with the remedy.
-    """
-    name = await registry.base(db)
-    if choice.choose(settings).kind == "openai":
-        raise DatasetError(
-            f"the server at FOODCRITIC_ENGINE_URL serves {name}, and can load nothing that is "
-            "trained: give the trainer FOODCRITIC_ENGINE=lmdeploy (or openvino), and as "
-            "FOODCRITIC_MODEL what that server was started with"
-        )
-    if name == registry.NANO:
-        return name, nano.MODEL
-    try:
-        folder = await asyncio.to_thread(hub.find, name, settings)
-    except ModelError as error:
-        raise DatasetError(
-            f"{name} serves, and is what would be trained, but is not here ({error}): download it "
-            "and set FOODCRITIC_MODEL to its folder, for workers too"
-        ) from error
-    if not list(folder.glob("*.safetensors")):
-        raise DatasetError(
-            f"{name} serves, but {folder} holds no *.safetensors, which training begins with: set "
-            "FOODCRITIC_MODEL to the checkpoint that it was made from"
-        )
-    return name, folder
-
-
-def settled(settings: Settings, name: str, folder: Path) -> Settings:
-    """The settings by which exactly this model is asked: `auto` would take nano in its place."""
-    if name == registry.NANO:
-        return settings.model_copy(update={"engine": "openvino", "model": None})
-    trusted = settings.trusted_models
-    if name in trusted:
-        trusted = (*trusted, str(folder))
-    chosen = settings.model_copy(update={"model": name, "trusted_models": trusted})
-    kind = choice.choose(chosen).kind
-    if kind == "openvino":  # it knows folders only
-        chosen = chosen.model_copy(update={"model": str(folder)})
-    return chosen.model_copy(update={"engine": kind})
 
 
 async def watch(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -187,10 +143,10 @@ async def work(
 
 
 async def _stages(made: _Work) -> None:
-    made.base, made.start = await base(made.db, made.settings)
+    made.base, made.start = await basis.find(made.db, made.settings)
     if made.run.base not in (None, made.base):
         raise DatasetError(f"it began with {made.run.base}, and now {made.base} serves: train anew")
-    made.settings = settled(made.settings, made.base, made.start)
+    made.settings = basis.settled(made.settings, made.base, made.start)
     snapshot = await _dataset(made)
     live = await registry.live(made.db)
     trained = await _train(made, snapshot)
