@@ -141,6 +141,49 @@ async def test_a_send_is_repeated_only_when_it_never_left() -> None:
         await call(budget, wire, 7)
 
 
+async def test_a_draft_leaves_half_of_all_chats_budget_to_others() -> None:
+    limits = Limits(private=Limit(count=9, seconds=9), overall=Limit(count=4, seconds=9))
+    budget, wire = Budget(limits), Wire()
+    await call(budget, wire, 1)
+    assert await call(budget, wire, 3, priority=Priority.SPARE) == "ok"
+    with pytest.raises(Dropped):
+        await call(budget, wire, 3, priority=Priority.SPARE)
+    assert await call(budget, wire, 3) == "ok"
+
+
+async def test_who_gives_up_waiting_for_all_chats_gives_the_own_chats_place_back() -> None:
+    one = Limit(count=1, seconds=0.01)
+    budget, wire = Budget(Limits(private=one, overall=one)), Wire()
+    hanging = asyncio.Event()
+
+    async def hang(name: Any) -> None:
+        await hanging.wait()
+
+    first = asyncio.create_task(
+        budget.process_request(hang, (None,), {}, "sendMessage", {"chat_id": 1}, None)
+    )
+    second = asyncio.create_task(call(budget, wire, 2))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    hanging.set()
+    await first
+    async with asyncio.timeout(HANG):
+        assert await call(budget, wire, 2) == "ok"
+
+
+async def test_who_is_let_in_and_gives_up_at_once_leaves_no_trace() -> None:
+    gate = Gate(Limit(count=1, seconds=0), lambda: 0.0)
+    await gate.enter(Priority.NORMAL)
+    waiting = asyncio.create_task(gate.enter(Priority.NORMAL))
+    await asyncio.sleep(0)
+    gate.leave()  # lets it in
+    waiting.cancel()  # before it knows
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
+    assert gate.room() == 1
+
+
 async def test_a_refusal_is_raised_at_once() -> None:
     budget, wire = Budget(pauses=(3600.0,)), Wire()
     wire.errors = [BadRequest("message is not modified")]

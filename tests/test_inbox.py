@@ -52,6 +52,17 @@ async def test_what_people_wrote_leaves_with_handling_and_the_offset_stays(
     assert await inbox.offset(db, BOT) == 10
 
 
+async def test_a_sweep_goes_on_until_all_that_is_old_is_gone(
+    db: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "_PAGE", 2)
+    await inbox.receive(db, BOT, [(number, {}) for number in range(8)])
+    await inbox.handled(db, *await inbox.waiting(db, BOT))
+    clock.forward(days=2)
+    assert await inbox.sweep(db, clock()) == 7  # the latest stays
+    assert await inbox.offset(db, BOT) == 8
+
+
 async def dump(db: Database) -> bytes:
     """Every value of the inbox."""
     import sqlalchemy as sa
