@@ -91,7 +91,7 @@ async def converse(person: Person, photo: Path, lang: Lang, lines: Lines) -> Non
         def found() -> Seen | None:
             return next((seen for seen in person.visible() if seen.has_photo), None)
 
-        seen: Seen = await person.world.until(found, PATIENCE, "no picture")
+        seen: Seen = await person.world.until(found, "no picture", PATIENCE)
         return seen
 
     person.says("/start")
