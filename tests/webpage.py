@@ -69,7 +69,12 @@ async def serving(
 @asynccontextmanager
 async def client(url: str, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     """A browser without a screen: it keeps cookies and follows nothing."""
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+    # A connection of its own for each request: the server closes idle ones, at times just as one
+    # is used again, and then browsers ask once more.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, trust_env=False, limits=limits
+    ) as http:
         yield http
 
 
