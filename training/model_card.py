@@ -102,7 +102,7 @@ def _learnt(run: Run | None, dataset: dict[str, Any] | None) -> str:
 def _judged(report: dict[str, Any]) -> str:
     rows = [
         f"| {r['part']} | {r['n'] or ''} | {_percent(r['live'])} | {_percent(r['candidate'])} "
-        f"| {'yes' if r['ok'] else 'no'} |"
+        f"| {str(r['text']).replace('|', '/')} |"
         for r in report.get("reasons", ())
     ]
     if not rows:
@@ -111,7 +111,7 @@ def _judged(report: dict[str, Any]) -> str:
     back = f" It was rolled back: {report['rolled_back']}." if "rolled_back" in report else ""
     return (
         f"## Evaluation\n\nIt {verdict} foodcritic's gate, a seeded paired bootstrap against the "
-        f"model that served before:{back}\n\n| part | n | before | this model | held |\n"
+        f"model that served before:{back}\n\n| part | n | before | this model | verdict |\n"
         "|---|---|---|---|---|\n" + "\n".join(rows)
     )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from foodcritic import audit, registry, runs
 from foodcritic import db as database
 from foodcritic import settings as settings_
+from foodcritic.columns import ModelStatus
 from foodcritic.db import Database
 from foodcritic.errors import ModelError
 from foodcritic.registry import Version
@@ -107,6 +108,9 @@ def publish_version(
     for file, size in made.files:
         typer.echo(f"{size / 2**20:10.1f} MiB  {file}")
     typer.echo(f"{made.size / 2**20:10.1f} MiB in all, and a model card → {made.address}")
+    if version.status is ModelStatus.REJECTED:
+        why = f"{version.name} was rejected: {verdict(version.report)}"
+        typer.secho(why, fg="yellow", err=True)
     if not upload:
         typer.echo(f"\n{made.card}\n\nnothing was uploaded: --upload does it, --public for all")
         return
