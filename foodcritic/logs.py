@@ -86,7 +86,8 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     # httpx writes each address at INFO, and Telegram's addresses hold the token.
     for chatty in (
-        *("alembic", "httpx", "httpcore", "apscheduler", "aiosqlite", "PIL", "matplotlib"),
+        *("alembic", "httpx", "httpx2", "httpcore", "httpcore2", "openai"),
+        *("apscheduler", "aiosqlite", "PIL", "matplotlib"),
         *("uvicorn", "asyncio", "multipart", "python_multipart"),
     ):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

@@ -95,8 +95,18 @@ def test_secrets_are_blotted_out_wherever_they_come_from(tmp_path: Path) -> None
 def test_lines_under_the_level_are_not_written(tmp_path: Path) -> None:
     stream, log = written(tmp_path, log_level="WARNING")
     log.info("no")
-    logging.getLogger("httpx").info("no")
+    logging.getLogger("other").info("no")
     assert stream.getvalue() == ""
+
+
+def test_addresses_that_are_asked_are_not_written(tmp_path: Path) -> None:
+    """They may hold tokens, and there is one a question."""
+    stream, log = written(tmp_path, log_level="INFO")
+    for name in ("httpx", "httpx2", "openai._base_client"):
+        logging.getLogger(name).info("no")
+    assert stream.getvalue() == ""
+    log.info("yes")
+    assert "yes" in stream.getvalue()
 
 
 async def test_one_line_says_how_long_a_job_took(
