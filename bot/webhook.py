@@ -107,6 +107,7 @@ async def open_door(db: Database, bot: Bot, source: str, settings: Settings) -> 
         ) from error
     config = uvicorn.Config(
         Door(db, source, secret),
+        http="h11",  # whatever else is installed: what is tested is what runs
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -61,6 +61,7 @@ async def run(
             announce,
             uvicorn.Config(
                 site.build(db, stop, withdraw=withdraw),
+                http="h11",  # whatever else is installed: what is tested is what runs
                 log_config=None,
                 access_log=False,
                 server_header=False,

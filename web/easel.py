@@ -116,5 +116,4 @@ async def card(db: Database, visitor: Visitor) -> bytes:
 
 
 def _store(db: Database, picture: bytes) -> Photo:
-    db.settings.media.mkdir(mode=0o700, parents=True, exist_ok=True)
     return photos.store(db.settings.media, picture)

@@ -194,7 +194,6 @@ async def _own(db: Database, visitor: Visitor, job_id: int) -> Job | None:
 def _store(db: Database, pictures: Sequence[bytes]) -> list[Photo]:
     for data in pictures:  # refuse them all before keeping any
         photos.decode(data, side=64)
-    db.settings.media.mkdir(mode=0o700, parents=True, exist_ok=True)
     return [photos.store(db.settings.media, data) for data in pictures]
 
 
