@@ -1,12 +1,14 @@
-"""Models by name: found or fetched from Hugging Face or ModelScope, always the same commit.
+"""Models by name: found or fetched from Hugging Face or ModelScope, always the same files.
 
 ```
  FOODCRITIC_MODEL ─┬─ a folder: as it is
                    └─ ORG/NAME ─▶ FOODCRITIC_MODEL_REVISION, else the commit of the first time
-                                  (models/pins.json) ─▶ downloaded once into models/
+                                  ─▶ downloaded once into models/hub; models/pins.json says that
+                                     all of it is there, and which commit it is
 ```
 """
 
+import contextlib
 import json
 import os
 import re
@@ -41,12 +43,13 @@ def find(model: str, settings: Settings) -> Path:
     if not NAME.fullmatch(model) or model.startswith("."):
         raise ModelError(f"{model} is neither a model folder nor a name like {DEFAULT}")
     pins = settings.models / "pins.json"
-    key = f"{settings.model_hub}:{model}"
     known = _pins(pins)
-    revision = settings.model_revision or known.get(key)
+    revision = settings.model_revision
+    key = f"{settings.model_hub}:{model}" + (f"@{revision}" if revision else "")
+    pinned = known.get(key)
     fetch = _modelscope if settings.model_hub == "modelscope" else _huggingface
     try:
-        found, commit = fetch(model, revision, settings.models / "hub")
+        found, commit = fetch(model, revision, pinned, settings.models / "hub")
     except ModelError:
         raise
     except Exception as error:  # hubs raise anything: no network, no such name, no permission
@@ -54,7 +57,7 @@ def find(model: str, settings: Settings) -> Path:
         raise ModelError(
             f"{model} cannot be had from {settings.model_hub}: {(reason or [repr(error)])[0][:200]}"
         ) from error
-    if commit and known.get(key) != commit and not settings.model_revision:
+    if commit != pinned:
         _write(pins, known | {key: commit})
     return found
 
@@ -84,7 +87,10 @@ def brings_code(folder: Path) -> bool:
     return False
 
 
-def _huggingface(model: str, revision: str | None, cache: Path) -> tuple[Path, str | None]:
+def _huggingface(
+    model: str, revision: str | None, pinned: str | None, cache: Path
+) -> tuple[Path, str]:
+    """The folder and its commit; only a pinned one is whole for sure, and asks no network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -92,7 +98,7 @@ def _huggingface(model: str, revision: str | None, cache: Path) -> tuple[Path, s
         return str(
             snapshot_download(
                 model,
-                revision=revision,
+                revision=pinned or revision,
                 cache_dir=cache,
                 ignore_patterns=list(IGNORED),
                 local_files_only=local,
@@ -100,21 +106,38 @@ def _huggingface(model: str, revision: str | None, cache: Path) -> tuple[Path, s
         )
 
     try:
-        path = fetch(local=True) if revision else fetch(local=False)
-    except LocalEntryNotFoundError:
+        path = fetch(local=pinned is not None)
+    except LocalEntryNotFoundError:  # somebody deleted it
         path = fetch(local=False)
     return Path(path), Path(path).name
 
 
-def _modelscope(model: str, revision: str | None, cache: Path) -> tuple[Path, str | None]:
+def _modelscope(
+    model: str, revision: str | None, pinned: str | None, cache: Path
+) -> tuple[Path, str]:
+    """The folder and the revision: this hub's client tells no commit, so the files are kept."""
     try:
         from modelscope import snapshot_download
     except ImportError as error:
         raise ModelError(
             "FOODCRITIC_MODEL_HUB=modelscope needs the modelscope package: make gpu"
         ) from error
-    path = snapshot_download(model, revision=revision, cache_dir=str(cache))
-    return Path(path), revision
+
+    def fetch(*, local: bool) -> str:
+        return str(
+            snapshot_download(
+                model,
+                revision=revision,
+                cache_dir=str(cache),
+                ignore_patterns=list(IGNORED),
+                local_files_only=local,
+            )
+        )
+
+    if pinned is not None:
+        with contextlib.suppress(Exception):  # not there any more, which it says in its own ways
+            return Path(fetch(local=True)), pinned
+    return Path(fetch(local=False)), revision or "master"
 
 
 def _pins(file: Path) -> dict[str, str]:

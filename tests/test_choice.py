@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -190,21 +191,68 @@ def test_pickles_are_not_fetched() -> None:
 def test_a_model_by_name_keeps_its_commit(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = list[str | None]()
+    asked = list[tuple[str | None, str | None]]()
 
-    def fetch(model: str, revision: str | None, cache: Path) -> tuple[Path, str]:
-        asked.append(revision)
-        return tmp_path, revision or "c0ffee"
+    def fetch(
+        model: str, revision: str | None, pinned: str | None, cache: Path
+    ) -> tuple[Path, str]:
+        asked.append((revision, pinned))
+        return tmp_path, pinned or {None: "c0ffee", "v2": "decade"}[revision]
 
     monkeypatch.setattr(hub, "_huggingface", fetch)
     assert hub.find("org/model", settings) == tmp_path
     hub.find("org/model", settings)
-    hub.find("org/model", with_(settings, model_revision="v2"))
+    second = with_(settings, model_revision="v2")
+    hub.find("org/model", second)
+    hub.find("org/model", second)
     hub.find("org/model", settings)
-    assert asked == [None, "c0ffee", "v2", "c0ffee"]
+    first = (None, "c0ffee")
+    assert asked == [(None, None), first, ("v2", None), ("v2", "decade"), first]
     (settings.models / "pins.json").write_text("{")
     with pytest.raises(ModelError, match=r"pins\.json is unreadable"):
         hub.find("org/model", settings)
+
+
+def test_half_a_download_is_gone_on_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's client takes any folder of a revision for all of it when it may ask no network."""
+    import huggingface_hub
+
+    snapshots = settings.models / "hub" / "models--org--m" / "snapshots" / ("a" * 40)
+    local = list[bool]()
+
+    def download(model: str, *, local_files_only: bool, **given: object) -> str:
+        local.append(local_files_only)
+        if not local_files_only:
+            snapshots.mkdir(parents=True, exist_ok=True)
+            if len(local) == 1:
+                raise OSError("the network went away")
+        return str(snapshots)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    tagged = with_(settings, model_revision="v2")
+    with pytest.raises(ModelError, match="the network went away"):
+        hub.find("org/m", tagged)
+    assert hub.find("org/m", tagged) == hub.find("org/m", tagged) == snapshots
+    assert local == [False, False, True]
+
+
+def test_what_modelscope_gave_once_is_kept(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    local = list[bool]()
+
+    def download(model: str, *, local_files_only: bool, **given: object) -> str:
+        local.append(local_files_only)
+        return str(tmp_path)
+
+    package = types.ModuleType("modelscope")
+    package.snapshot_download = download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "modelscope", package)
+    chosen = with_(settings, model_hub="modelscope")
+    assert hub.find("org/m", chosen) == hub.find("org/m", chosen) == tmp_path
+    assert local == [False, True]
 
 
 @pytest.mark.parametrize("name", ["../secret", "nothing here", "a/b/c", "-x"])
