@@ -39,7 +39,7 @@ EN: Final = Texts(
     temperature="Temperature",
     disclaimer=(
         "A critic can be wrong, and no photo shows allergens or freshness. "
-        "Your photos and questions stay on this machine."
+        "Only whoever runs this page can see your photos and questions."
     ),
     looking="Looking at it",
     queued_one="One question is before yours",
@@ -169,7 +169,7 @@ ZH: Final = Texts(
     sampling_hint="越低越稳，越高越放得开。",
     top_p="Top-p",
     temperature="温度",
-    disclaimer="评论家也会看走眼；照片看不出过敏原，也看不出新鲜与否。照片和问题只留在这台机器上。",
+    disclaimer="评论家也会看走眼；照片看不出过敏原，也看不出新鲜与否。照片和问题只有本站的运营者看得到。",
     looking="正在看",
     queued_one="前面还有 1 个问题",
     queued_many="前面还有 {ahead} 个问题",
