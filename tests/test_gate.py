@@ -125,6 +125,7 @@ def test_too_few_photos_of_a_part_are_said_and_not_judged() -> None:
     )
     assert verdict.passed
     assert "too few" in verdict.reasons[1].text
+    assert [reason.judged for reason in verdict.reasons] == [True, False]
     enough = gate.judge(
         Measured(corrections=pairs("0" * 20, "1" * 20), naming=pairs("1" * 12, "0" * 12))
     )

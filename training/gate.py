@@ -88,6 +88,8 @@ class Reason:
     live: float | None = None
     candidate: float | None = None
     lower: float | None = None
+    #: False where there was too little to judge by, so that it decides nothing.
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,7 @@ def _not_worse(part: Part, pairs: tuple[Pair, ...]) -> Reason:
     count, margin = len(pairs), MARGINS[part]
     if count < FEW:
         text = f"{part} not judged: {count} are too few, {FEW} would do"
-        return Reason(part=part, ok=True, text=text, n=count, **_means(pairs))
+        return Reason(part=part, ok=True, judged=False, text=text, n=count, **_means(pairs))
     bound = lower(pairs)
     said = "not worse" if bound > -margin else f"perhaps worse by more than {margin:.0%}"
     text = f"{said} on {part} ({count}): {_change(pairs)}, at least {bound:+.1%}"
@@ -173,7 +175,7 @@ def _not_slower(taken: Latency) -> Reason:
     return Reason(part="latency", ok=taken.ok, text=text)
 
 
-def _means(pairs: Sequence[Pair]) -> dict[str, float]:
+def _means(pairs: Sequence[Pair]) -> dict[str, Any]:
     if not pairs:
         return {}
     live, candidate = zip(*((pair.live, pair.candidate) for pair in pairs), strict=True)

@@ -263,7 +263,8 @@ _PAGE: Final = _ENVIRONMENT.from_string("""<!doctype html>
 {% for reason in verdict.reasons %}
 <tr><td>{{ reason.part }}</td><td>{{ reason.n or '' }}</td><td>{{ percent(reason.live) }}</td>
 <td>{{ percent(reason.candidate) }}</td>
-<td class="{{ 'yes' if reason.ok else 'no' }}">{{ reason.text }}</td></tr>
+<td class="{{ 'soft' if not reason.judged else 'yes' if reason.ok else 'no' }}">
+{{ reason.text }}</td></tr>
 {% endfor %}
 </table>
 <h2>The same photos, before and after</h2>
