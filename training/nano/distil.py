@@ -129,6 +129,8 @@ def run(rank: int, world: int, plan: Plan) -> None:
     trainer = Trainer(rank, plan, data, chosen)
     trainer.train()
     trainer.finish(scores)
+    dist.barrier()  # nobody leaves while another still needs the group
+    del trainer  # DDP holds the group, whose threads must be gone before the process frees the rest
     dist.destroy_process_group()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -34,6 +35,12 @@ class Toy:
     records: list[dict[str, Any]]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Chance is the same in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     folder = tmp_path_factory.mktemp("toy")
@@ -51,6 +58,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
             records.append(_record(1000 + number, "我不知道，没有照片"))
     data = folder / "train.json"
     data.write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
+    torch.manual_seed(0)
     sizes = {"hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 2}
     model = assemble(
         _tokenizer(folder / "tokenizer", records),
