@@ -15,6 +15,12 @@ pytest.importorskip("transformers")
 from training.nano import augment, distil, packs, ring, student, teachers, vision  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Chance is the same in every run."""
+    torch.manual_seed(0)
+
+
 def _photos(count: int = 48) -> packs.Photos:
     """Noise in two tints, so that there is something to learn."""
     random = np.random.default_rng(0)
