@@ -75,9 +75,9 @@ def forget(
     for data in sorted((home / "runs").glob("*/data")):
         if holds(data):
             shutil.rmtree(data)
-    for mixed in sorted((home / "runs").glob("*/work/train.json")):  # of `training.general`
-        if holds(mixed.parent):
-            mixed.unlink()
+    for work in sorted((home / "runs").glob("*/work")):
+        if holds(work):  # what `training.general` mixed
+            (work / "train.json").unlink(missing_ok=True)
     # The photos go last: until then they tell which snapshots hold them, should we be killed.
     for path in _features(home, clean):
         path.unlink(missing_ok=True)
