@@ -37,7 +37,7 @@ class Part:
     name: str
     #: Seconds that it takes on an H200; it is not begun with fewer left.
     seconds: int
-    #: Arguments of `python -m`; {model}, {next}, {fp8}, {photos} and {results} are filled in.
+    #: Arguments of `python -m`; {model}, {next}, {fp8}, {plan}, {photos} and {results} are filled in.
     command: str
     #: What it leaves in RESULTS once it is through.
     files: Sequence[str]
@@ -72,12 +72,16 @@ def tried(label: str, plan: str, *, model: str = "{model}", users: str = "32 128
 #: In the order of their importance. Seconds as measured, or reckoned from measured rates.
 PARTS: Final = (
     Part(name="floor", seconds=15, command="benchmarks.gpu.floor", files=["floor.json"]),
-    measured("ours", 200),
-    tried("kv8", '{"quant_policy":8}'),
-    tried("pinned", '{"pinned":true,"quant_policy":8}', users="128"),
-    tried("fp8", '{"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
-    tried("fp8kv8", '{"quant_policy":8,"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
-    tried("fp8plain", '{"quant_policy":8}', model="{fp8}", users="128"),
+    tried("pinned", '{"pinned":true}', users="128"),
+    tried("pinnedkv8", '{"pinned":true,"quant_policy":8}', users="128"),
+    tried(
+        "fp8kv8",
+        '{"pinned":true,"quant_policy":8,"more":{"gemm_input_dtype":"float8_e4m3"}}',
+        model="{fp8}",
+    ),
+    tried("fp8", '{"pinned":true,"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
+    tried("fp8plain", '{"pinned":true,"quant_policy":8}', model="{fp8}", users="128"),
+    measured("ours", 200, "--plan {plan}"),
     Part(
         name="kills",
         seconds=280,
@@ -148,6 +152,7 @@ def places(given: Any) -> dict[str, str]:
         "fp8": str(given.model.with_name(given.model.name + "-fp8")),
         "photos": str(given.photos),
         "results": str(given.results),
+        "plan": given.plan,
     }
 
 
@@ -260,6 +265,7 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--model", type=Path, default=SCRATCH / "2b")
     parser.add_argument("--shape", default="2b")
+    parser.add_argument("--plan", default="{}", help="JSON of engine.plan.Plan's fields, for ours")
     parser.add_argument("--photos", type=Path, default=SCRATCH / "photos")
     given = parser.parse_args()
     shows.summary(given.results) if given.summary else run(given)
