@@ -37,7 +37,7 @@ class Part:
     name: str
     #: Seconds that it takes on an H200; it is not begun with fewer left.
     seconds: int
-    #: Arguments of `python -m`; {model}, {next}, {fp8}, {plan}, {photos} and {results} are filled in.
+    #: Arguments of `python -m`; what stands in braces is filled in by `places`.
     command: str
     #: What it leaves in RESULTS once it is through.
     files: Sequence[str]
