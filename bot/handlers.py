@@ -164,7 +164,7 @@ def unusable(message: Message) -> str:
     if message.document:
         return "unsupported-document"
     if message.text:
-        return "help"  # a command we do not know
+        return "command-unknown"
     return "unsupported-other"
 
 

@@ -15,14 +15,20 @@ help =
     While I write, “{ button-stop }” stops me. “{ button-again }” asks for another answer.
     👍 👎 rate an answer, and with ✏️ you tell me what was wrong.
 
+    { commands }
+
+    I can be wrong: a photo shows neither allergens nor freshness.
+commands =
     /meme – with a photo or in reply to one: a meme
     /settings – gentle, frank or savage
     /new – start over
     /language – 中文 or English
     /privacy – what I hold about you, and how to delete it
     /help – this text
+command-unknown =
+    I know no such command. These I know:
 
-    I can be wrong: a photo shows neither allergens nor freshness.
+    { commands }
 new = Forgotten. Send me a new photo.
 language-ask = Which language shall I speak?
 language-set = I speak English now.

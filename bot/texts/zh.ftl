@@ -15,14 +15,20 @@ help =
     我写的时候，点“{ button-stop }”让我停下；点“{ button-again }”换一个回答。
     👍 👎 给回答评分；点 ✏️ 告诉我哪里不对。
 
+    { commands }
+
+    我会看错：照片看不出过敏原，也看不出新不新鲜。
+commands =
     /meme – 配上照片或回复一张照片：做表情包
     /settings – 温和、直率还是毒舌
     /new – 重新开始
     /language – 中文或 English
     /privacy – 我保存了你的什么，怎么删除
     /help – 本说明
+command-unknown =
+    没有这个命令。可以用的有：
 
-    我会看错：照片看不出过敏原，也看不出新不新鲜。
+    { commands }
 new = 已经忘掉了。发一张新照片吧。
 language-ask = 我该说哪种语言？
 language-set = 好的，我说中文。

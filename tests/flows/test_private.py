@@ -111,12 +111,32 @@ async def test_what_is_no_photo_gets_a_clear_answer(tmp_path: Path) -> None:
             (lambda: ann.sends_document(b"no image", "x.jpg"), "cannot open this as a picture"),
             (lambda: ann.sends_document(picture()[:3000], "y.jpg"), "cut off"),
             (lambda: ann.sends(location={"latitude": 1, "longitude": 2}), "cannot use that"),
-            (lambda: ann.says("/unknown"), "/new – start over"),
             (lambda: ann.sends_photo(picture(), caption="x" * 1001), "long question"),
         ):
             send()
             await ann.sees(expected)
         assert await place.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "listed"),
+    [
+        ("en", "I know no such command.", "/new – start over"),
+        ("zh-hans", "没有这个命令。", "/new – 重新开始"),
+    ],
+)
+async def test_an_unknown_command_is_called_that_and_the_known_ones_are_listed(
+    tmp_path: Path, language: str, said: str, listed: str
+) -> None:
+    async with restaurant(tmp_path) as place:
+        ann = place.person("Ann", language)
+        ann.says("/hepl")
+        answer = (await ann.sees(said)).text
+        assert listed in answer
+        ann.says("/help")
+        whole = (await ann.sees(listed)).text
+        assert answer.split("\n\n")[-1] in whole
+        assert len(answer) < len(whole) / 1.5
 
 
 async def test_a_file_too_large_is_refused_without_fetching_it(tmp_path: Path) -> None:
