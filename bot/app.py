@@ -83,7 +83,7 @@ async def run(
     `withdraw` takes what somebody takes back, or is forgotten, out of the datasets.
 
     Raises:
-        SettingsError: no token, or Telegram refuses it.
+        SettingsError: no token, Telegram refuses it, or another bot keeps polling with it.
     """
     # httpx logs each request at INFO, and the address holds the token.
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -170,7 +170,8 @@ async def serve(
             await stack.enter_async_context(webhook.open_door(db, bot, source, settings))
         else:
             await bot.delete_webhook()
-            polling = asyncio.create_task(inbox.poll(db, bot, source, calm), name="poll")
+            polls = inbox.poll(db, bot, source, calm, scale=pace.scale)
+            polling = asyncio.create_task(polls, name="poll")
             parts.append(polling)
             stack.push_async_callback(cancel, [polling])
         stopping = asyncio.create_task(stop.wait())

@@ -43,6 +43,10 @@ POLL = 30
 PAGE, RUSH = 100, 20
 #: Seconds between polls that fail: the first pause, and the longest.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Seconds between polls that another bot with our token ends; without one for `QUIET`, it is gone.
+TURN, QUIET = 3.0, 60.0
+#: So many conflicts over so many seconds are no predecessor that is just stopping.
+CONFLICTS, CONFLICT = 10, 30.0
 
 
 def topic(source: str) -> str:
@@ -50,16 +54,23 @@ def topic(source: str) -> str:
     return f"inbox:{source}"
 
 
-async def poll(db: Database, bot: Bot, source: str, calm: asyncio.Event | None = None) -> None:
+async def poll(
+    db: Database,
+    bot: Bot,
+    source: str,
+    calm: asyncio.Event | None = None,
+    *,
+    scale: float = 1.0,
+) -> None:
     """Fetch updates for ever: commit, then advance the offset. Cancel to stop.
 
     `calm` is cleared while Telegram holds more than a page for us: what is not committed yet goes
     before what is not handled yet. After `RUSH` full pages in a row, handling gets its turn.
 
     Raises:
-        SettingsError: Telegram refuses the token.
+        SettingsError: Telegram refuses the token, or another bot keeps polling with it.
     """
-    offset, pause = await inbox.offset(db, source), PAUSE
+    offset, pause, rival = await inbox.offset(db, source), PAUSE, _Rival(scale)
     asked = {"limit": PAGE, "allowed_updates": ALLOWED}
     calm, full = calm or asyncio.Event(), 0
     while True:
@@ -77,10 +88,19 @@ async def poll(db: Database, bot: Bot, source: str, calm: asyncio.Event | None =
         except RetryAfter as error:
             await asyncio.sleep(seconds(error))
             continue
-        except (NetworkError, Conflict) as error:
+        except Conflict as error:
             calm.set()
-            remedy = "stop the other bot with this token" if isinstance(error, Conflict) else ""
-            log.warning("poll_failed", error=type(error).__name__, remedy=remedy)
+            log.warning("poll_conflict", error=error.message, remedy="stop the other program")
+            if rival.insists():
+                raise SettingsError(
+                    "another program takes this bot's updates from Telegram: stop it, or give this "
+                    "one a TELEGRAM_BOT_TOKEN of its own (from @BotFather)"
+                ) from error
+            await asyncio.sleep(TURN * scale)
+            continue
+        except NetworkError as error:
+            calm.set()
+            log.warning("poll_failed", error=type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             continue
@@ -93,3 +113,24 @@ async def poll(db: Database, bot: Bot, source: str, calm: asyncio.Event | None =
         if updates:
             await inbox.receive(db, source, [(update["update_id"], update) for update in updates])
             offset = updates[-1]["update_id"] + 1
+
+
+class _Rival:
+    """Another bot with our token: each poll of it ends one of ours, whoever gets an update has it.
+
+    Not only conflicts in a row count: on a busy token each of the two gets updates in between.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._first = self._last = float("-inf")
+        self._count = 0
+
+    def insists(self) -> bool:
+        """Note a conflict; whether it is one too many."""
+        now = asyncio.get_running_loop().time()
+        if now - self._last > QUIET * self._scale:
+            self._first, self._count = now, 0
+        self._last = now
+        self._count += 1
+        return self._count >= CONFLICTS and now - self._first >= CONFLICT * self._scale

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     SERVER_ERROR = "server_error"  #: 500 and nothing happened
     CUT_BEFORE = "cut_before"  #: the connection drops and nothing happened
     CUT_AFTER = "cut_after"  #: the connection drops although the call took effect
+    CONFLICT = "conflict"  #: 409 to a poll: another program polls with this token
     SLOW = "slow"  #: the call takes effect, the reply takes `seconds`
 
 

@@ -26,6 +26,11 @@ PLAIN = {
     "file_id", "url", "secret_token", "action", "description", "short_description", "name",
     "language_code", "photo", "document",
 }  # fmt: skip
+#: What a poll hears that a newer one ends.
+TAKEN_OVER = (
+    "Conflict: terminated by other getUpdates request; "
+    "make sure that only one bot instance is running"
+)
 #: Calls that name a chat but only read.
 FREE = {"getchat", "getchatmember", "getchatadministrators"}
 
@@ -157,6 +162,8 @@ class Api:
         fault = self.fault("getupdates", None)
         if fault and fault.kind is Kind.SERVER_ERROR:
             return refuse(500, "Internal Server Error")
+        if fault and fault.kind is Kind.CONFLICT:
+            return refuse(409, TAKEN_OVER)
         if fault:
             return Cut()
         methods.allow(world, params)
@@ -176,8 +183,7 @@ class Api:
         finally:
             world.polling -= 1
         if generation != world.poll_generation:
-            return refuse(409, "Conflict: terminated by other getUpdates request; "
-                               "make sure that only one bot instance is running")  # fmt: skip
+            return refuse(409, TAKEN_OVER)
         return JSONResponse({"ok": True, "result": world.pending(offset, limit)})
 
     async def file(self, request: Request) -> Response:

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bot import inbox
+from bot import app, inbox
+from bot.budget import Limits
+from foodcritic import db as database
+from foodcritic.errors import SettingsError
 from tests.botapi.faults import Fault, Kind
-from tests.botbench import Model, opened, picture, restaurant
+from tests.botapi.script import telegram
+from tests.botbench import FAST, Model, configured, migrated, opened, picture, restaurant
 
 ANSWER = "**Ramen** · 8/10\n\n" + "Rich broth. " * 20
 
@@ -17,6 +22,10 @@ def finals(history: list[tuple[int, str]]) -> Counter[int]:
     """Message id → how often it came to say the whole answer."""
     whole = ANSWER.replace("**", "").strip()
     return Counter({number for number, text in history if text == whole})
+
+
+def _used_up(fault: Fault) -> bool:
+    return fault.used == fault.times
 
 
 @pytest.mark.parametrize("kind", [Kind.FLOOD, Kind.SERVER_ERROR, Kind.CUT_BEFORE, Kind.CUT_AFTER])
@@ -104,6 +113,50 @@ async def test_what_a_stopped_bot_left_is_taken_up_by_the_next(tmp_path: Path) -
             await place.settled()
             assert [len(job.photos) for job in await place.jobs()] == [1, 2]
             assert len(ann.visible()) == len(bob.visible()) == 1
+
+
+async def test_of_two_bots_with_one_token_one_ends_and_says_why(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+
+    async def bot(home: Path) -> None:
+        config = configured(home, tg)
+        await migrated(config)
+        async with database.connected(config) as db:
+            await app.run(config, db, stop, pace=app.Pace(limits=Limits().scaled(FAST), scale=0.02))
+
+    async with telegram(scale=FAST) as tg:
+        bots = {asyncio.create_task(bot(tmp_path / name)) for name in ("one", "other")}
+        try:
+            ended, left = await asyncio.wait(bots, return_when=asyncio.FIRST_COMPLETED, timeout=60)
+            (error,) = [task.exception() for task in ended]
+            assert isinstance(error, SettingsError)
+            assert "another program" in str(error)
+            assert "\n" not in str(error)
+            assert tg.world.poll_generation > 2 * inbox.CONFLICTS - 2
+            # The one that is left has every update to itself.
+            for name in ("Ann", "Bob", "Cem"):
+                person = tg.person(name)
+                person.says("/start")
+                await person.sees("I am a food critic")
+            assert not any(task.done() for task in left)
+        finally:
+            stop.set()
+            await asyncio.wait(bots)
+
+
+async def test_a_conflict_that_passes_ends_nothing(tmp_path: Path) -> None:
+    waits = 0.01
+    async with restaurant(tmp_path, waits=waits) as place:
+        times = inbox.CONFLICTS - 1
+        for _ in range(2):  # two predecessors, some time apart
+            fault = Fault(kind=Kind.CONFLICT, method="getUpdates", times=times)
+            place.tg.world.faults.append(fault)
+            place.person("Ann").says("/start")  # the poll under way ends, the next one conflicts
+            await place.tg.world.until(partial(_used_up, fault), "conflicts")
+            bob = place.person("Bob")
+            bob.says("/start")
+            await bob.sees("I am a food critic")
+            await asyncio.sleep(inbox.QUIET * waits)
 
 
 async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: Path) -> None:
