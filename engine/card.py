@@ -6,7 +6,9 @@ import subprocess
 from dataclasses import dataclass
 
 #: What is asked of nvidia-smi, in this order.
-QUERY = ("index", "name", "memory.total", "memory.free", "driver_version", "compute_cap")
+QUERY = ("index", "name", "memory.total", "memory.free", "driver_version", "compute_cap", "uuid")
+#: CUDA_DEVICE_ORDER under which CUDA's numbers are nvidia-smi's; its default is by speed.
+ORDER = "PCI_BUS_ID"
 MIB = 2**20
 
 
@@ -21,6 +23,8 @@ class Card:
     driver: str
     #: Compute capability: (9, 0) is Hopper.
     capability: tuple[int, int]
+    #: What names it whatever the order: GPU-8f2c…
+    uuid: str = ""
 
 
 def cards() -> list[Card]:
@@ -36,7 +40,7 @@ def cards() -> list[Card]:
     found = []
     for row in csv.reader(asked.stdout.splitlines(), skipinitialspace=True):
         try:
-            index, name, total, free, driver, capability = row
+            index, name, total, free, driver, capability, uuid = row
             major, _, minor = capability.partition(".")
             found.append(
                 Card(
@@ -46,6 +50,7 @@ def cards() -> list[Card]:
                     free=int(free) * MIB,
                     driver=driver,
                     capability=(int(major), int(minor or 0)),
+                    uuid=uuid,
                 )
             )
         except ValueError:  # a line of words: the driver is there, a card is not
@@ -54,18 +59,21 @@ def cards() -> list[Card]:
 
 
 def _visible(found: list[Card]) -> list[Card]:
-    """Only those that CUDA shows; names it cannot tell (UUIDs, MIG) leave all."""
+    """Only those that CUDA shows, by number or by UUID; a part of a card (MIG) leaves all."""
     told = os.environ.get("CUDA_VISIBLE_DEVICES")
     if told is None:
         return found
-    try:
-        chosen = [int(index) for index in told.split(",") if index.strip()]
-    except ValueError:
-        return found
-    known = {one.index: one for one in found}
-    shown = []
-    for index in chosen:  # as CUDA reads it: what comes after an unknown one does not count
-        if index not in known:
+    shown = list[Card]()
+    for name in filter(None, (part.strip() for part in told.split(","))):
+        if name.startswith("MIG"):
+            return found
+        one = next((one for one in found if _is(one, name)), None)
+        if one is None:  # as CUDA reads it: what comes after an unknown one does not count
             break
-        shown.append(known[index])
+        shown.append(one)
     return shown
+
+
+def _is(one: Card, name: str) -> bool:
+    """Whether CUDA means this card by a number or the beginning of a UUID."""
+    return str(one.index) == name or (name.startswith("GPU-") and one.uuid.startswith(name))

@@ -4,15 +4,17 @@
  openvino | lmdeploy | openai   as said; what is missing is an error
  auto ─▶ FOODCRITIC_ENGINE_URL?            ─▶ openai
       ─▶ a GPU, LMDeploy, a model for it?  ─▶ lmdeploy
-      ─▶                                      openvino, with the reason when a GPU stands idle
+      ─▶                                      openvino, with the reason when a GPU stands idle,
+                                              or when nano answers instead of a model for GPUs
 ```
 """
 
 import asyncio
 import importlib.util
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -35,6 +37,8 @@ class Choice:
 
     kind: Kind
     reason: str = ""
+    #: Whether the bundled nano model answers instead of the configured one.
+    nano: bool = False
 
 
 def choose(settings: Settings) -> Choice:
@@ -43,15 +47,16 @@ def choose(settings: Settings) -> Choice:
         return Choice(kind=settings.engine)
     if settings.engine_url:
         return Choice(kind="openai")
-    if settings.model and export_kind(Path(settings.model)) == "openvino":
+    kind = export_kind(hub.local(settings.model)) if settings.model else ""
+    if kind == "openvino":
         return Choice(kind="openvino")
     found = card.cards()
-    if not found:
-        return Choice(kind="openvino")
-    if not installed():
-        return Choice(
-            kind="openvino", reason=f"{found[0].name} stands idle: `make gpu` installs LMDeploy"
-        )
+    idle = f"{found[0].name} stands idle: `make gpu` installs LMDeploy" if found else ""
+    if not found or not installed():
+        if settings.model and not kind and hub.NAME.fullmatch(settings.model):
+            why = idle or f"{settings.model} needs an NVIDIA GPU, and there is none"
+            return Choice(kind="openvino", reason=f"{why}; nano answers instead", nano=True)
+        return Choice(kind="openvino", reason=idle)
     model = settings.model or hub.DEFAULT
     if not settings.model and model not in settings.trusted_models:
         return Choice(
@@ -72,9 +77,13 @@ def named(settings: Settings) -> str | None:
 
 def served(settings: Settings, engine: Engine) -> str:
     """The same, of an engine that was loaded by these settings: `load` may have fallen back."""
-    if settings.model:
+    if settings.model and (engine.model != registry.NANO or _is_nano(settings.model)):
         return settings.model
     return hub.DEFAULT if engine.model == hub.DEFAULT.rpartition("/")[2] else engine.model
+
+
+def _is_nano(model: str) -> bool:
+    return hub.local(model).resolve() == nano.MODEL or hub.local(model).name == registry.NANO
 
 
 def installed() -> bool:
@@ -98,8 +107,8 @@ async def load(settings: Settings) -> Engine:
             if settings.engine != "auto":
                 raise
             log.warning("engine.fallback", engine="nano", reason=str(error))
-            settings = settings.model_copy(update={"model": None})
-    return await _openvino(settings)
+            chosen = replace(chosen, nano=True)
+    return await _openvino(settings.model_copy(update={"model": None}) if chosen.nano else settings)
 
 
 async def _openvino(settings: Settings) -> Engine:
@@ -107,7 +116,7 @@ async def _openvino(settings: Settings) -> Engine:
 
     return await asyncio.to_thread(
         openvino.load,
-        Path(settings.model) if settings.model else nano.MODEL,
+        hub.local(settings.model) if settings.model else nano.MODEL,
         settings.models,
         max_tiles=settings.max_tiles,
         concurrency=settings.concurrency or openvino.CONCURRENCY,
@@ -120,6 +129,8 @@ async def _lmdeploy(settings: Settings) -> Engine:
     found = card.cards()
     if not found:
         raise SettingsError("FOODCRITIC_ENGINE=lmdeploy needs an NVIDIA GPU and its driver")
+    # Cards are counted as the driver counts them; CUDA's own order is by speed.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", card.ORDER)
     from engine import folder, gpu, lmdeploy, text
 
     model = settings.model or hub.DEFAULT
@@ -155,18 +166,37 @@ def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan"
     """
     from engine import lmdeploy, plan, text
 
-    allowed = hub.trusted(model, path, settings)
-    if not allowed and hub.brings_code(path) and not (path / "tokenizer.json").is_file():
+    allowed, config = hub.trusted(model, path, settings), text.read(path / "config.json")
+    _refused(model, path, config, allowed=allowed)
+    language = ((config.get("llm_config") or {}).get("architectures") or [""])[0]
+    turbomind = lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))
+    bits = settings.kv_bits if turbomind else 16
+    beside = bool(settings.meme_model)
+    made = plan.make(path, on, kv_bits=bits, trusted=allowed, beside=beside)
+    return made if turbomind else replace(made, backend="pytorch", prefix_caching=False)
+
+
+def _refused(model: str, path: Path, config: dict[str, Any], *, allowed: bool) -> None:
+    """Raise a ModelError for a folder that LMDeploy would fail at in other words."""
+    if not config and (path / "adapter_config.json").is_file():
+        raise ModelError(f"{model} is a LoRA adapter alone: merge it into its model first")
+    kind = (config.get("architectures") or ["InternVLChatModel"])[0]
+    if kind != "InternVLChatModel":
+        raise ModelError(
+            f"{model} is {kind}, which is not served: of InternVL take OpenGVLab's own format, "
+            "InternVLChatModel (the name without -HF)"
+        )
+    # With a tokenizer of the usual kind, too: LMDeploy cannot read such a config.json without it.
+    if not allowed and hub.brings_code(path):
         raise ModelError(
             f"{model} brings Python code of its own: read it, then allow it with "
             f"FOODCRITIC_TRUSTED_MODELS={model}"
         )
-    beside = bool(settings.meme_model)
-    made = plan.make(path, on, kv_bits=settings.kv_bits, trusted=allowed, beside=beside)
-    config = text.read(path / "config.json")
-    language = (config["llm_config"].get("architectures") or [""])[0]
-    turbomind = lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))
-    return made if turbomind else replace(made, backend="pytorch", quant_policy=0)
+    if other := hub.borrows_code(path):
+        raise ModelError(
+            f"{model} wants to run code of {other}, whatever that is by then: copy its .py files "
+            f"into the folder and take {other}-- out of config.json and tokenizer_config.json"
+        )
 
 
 def settings_of(made: "Plan") -> dict[str, object]:

@@ -1,9 +1,10 @@
 """`foodcritic engine doctor`: what this machine can run, with which settings, and what is wrong."""
 
+import asyncio
 import importlib.metadata
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,8 +15,19 @@ from foodcritic.settings import Settings
 GIB: Final = 2**30
 #: Packages whose versions matter here.
 PACKAGES: Final = ("lmdeploy", "torch", "transformers", "openvino", "openai")
+#: What engine/lmdeploy.py was written for.
+LMDEPLOY: Final = "0.18"
 #: Bytes on the disk below which a model does not fit.
 DISK: Final = 10 * GIB
+#: For each CUDA that torch was built for, the oldest driver and the oldest cards.
+NEEDS: Final = {12: (525, (7, 0)), 13: (580, (7, 5))}
+#: Of a card's memory, what may be taken without a word.
+TAKEN: Final = 0.1
+#: Of a plan, what an operator may want to know.
+SHOWN: Final = (
+    *("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count"),
+    *("max_prefill_token_num", "quant_policy", "prefix_caching"),
+)
 
 Level = Literal["ok", "note", "wrong"]
 
@@ -29,13 +41,16 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Everything worth knowing, in order; loads no model and fetches none."""
+    """Everything worth knowing, in order; loads no model and fetches none, but asks the server."""
     for name in PACKAGES:
         version = _version(name)
         if version:
             yield Finding(level="ok", text=f"{name} {version}")
     if not choice.installed():
         yield Finding(level="note", text="LMDeploy is not installed: make gpu")
+    elif not (version := _version("lmdeploy") or "").startswith(f"{LMDEPLOY}."):
+        text = f"LMDeploy {version} is not the {LMDEPLOY} that foodcritic drives: make gpu"
+        yield Finding(level="wrong", text=text)
     cards = card.cards()
     for one in cards:
         major, minor = one.capability
@@ -44,11 +59,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
             text=f"GPU {one.index}: {one.name}, {one.free / GIB:.1f} of {one.total / GIB:.1f} GiB "
             f"free, driver {one.driver}, compute capability {major}.{minor}",
         )
-        if one.capability < (7, 0):
-            text = f"GPU {one.index} is older than Volta: LMDeploy does not run on it"
-            yield Finding(level="wrong", text=text)
+        yield from _fits(one)
     if not cards:
-        yield Finding(level="note", text="no NVIDIA GPU, or no driver: answers come from the CPU")
+        yield Finding(level="note", text="no NVIDIA GPU here, or no driver for it")
     try:
         chosen = choice.choose(settings)
     except FoodcriticError as error:
@@ -61,18 +74,45 @@ def examine(settings: Settings) -> Iterator[Finding]:
         text = "FOODCRITIC_ENGINE=lmdeploy cannot work without a GPU and LMDeploy"
         yield Finding(level="wrong", text=text)
     elif chosen.kind == "lmdeploy":
-        yield from _model(settings, cards[0])
+        yield from _model(settings, settings.model or hub.DEFAULT, cards[0])
+        if settings.meme_model:
+            yield from _model(settings, settings.meme_model, cards[0])
+    elif chosen.kind == "openai":
+        yield _server(settings)
     free = shutil.disk_usage(_existing(settings.home)).free
     if free < DISK:
         text = f"{settings.home}: only {free / GIB:.1f} GiB are free on its disk"
         yield Finding(level="note", text=text)
 
 
-def _model(settings: Settings, on: card.Card) -> Iterator[Finding]:
-    """The plan for the configured model, if it is on this machine."""
-    model = settings.model or hub.DEFAULT
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
+def _fits(one: card.Card) -> Iterator[Finding]:
+    """What is in the way of the installed torch on this card."""
+    cuda = int(
+        (_version("nvidia-cuda-runtime") or _version("nvidia-cuda-runtime-cu12") or "12")[:2]
+    )
+    driver, oldest = NEEDS.get(cuda, NEEDS[max(NEEDS)])
+    if (taken := one.total - one.free) > TAKEN * one.total:
+        text = (
+            f"GPU {one.index}: {taken / GIB:.1f} GiB are taken (nvidia-smi says by whom); what "
+            "foodcritic itself has is counted as taken, too"
+        )
+        yield Finding(level="note", text=text)
+    if one.capability < oldest:
+        text = (
+            f"GPU {one.index} is too old: torch for CUDA {cuda} needs compute capability "
+            f"{oldest[0]}.{oldest[1]} or newer"
+        )
+        yield Finding(level="wrong", text=text)
+    number = one.driver.partition(".")[0]
+    if number.isdecimal() and int(number) < driver:
+        text = f"driver {one.driver} is too old: torch for CUDA {cuda} needs {driver} or newer"
+        yield Finding(level="wrong", text=text)
+
+
+def _model(settings: Settings, model: str, on: card.Card) -> Iterator[Finding]:
+    """The plan for a configured model, if it is on this machine."""
+    folder = hub.kept(model, settings)
+    if folder is None:
         revision = settings.model_revision or "the newest commit, then always that one"
         text = f"{model} comes from {settings.model_hub} at the first start: {revision}"
         yield Finding(level="note", text=text)
@@ -82,8 +122,38 @@ def _model(settings: Settings, on: card.Card) -> Iterator[Finding]:
     except FoodcriticError as error:
         yield Finding(level="wrong", text=str(error))
         return
-    shown = ", ".join(f"{name}={value}" for name, value in asdict(plan).items() if value != {})
-    yield Finding(level="ok", text=f"{'nano' if folder == nano.MODEL else model}: {shown}")
+    name = "nano" if folder == nano.MODEL else model
+    if folder != hub.local(model):
+        name += f" at {folder.name}"
+    shown = ", ".join(f"{key}={getattr(plan, key)}" for key in SHOWN)
+    yield Finding(level="ok", text=f"{name}: {shown}")
+    if settings.kv_bits == 8 and plan.quant_policy != 8:
+        text = f"FOODCRITIC_KV_BITS=8 is TurboMind's: {name} runs without it"
+        yield Finding(level="note", text=text)
+    if plan.roomy:
+        text = (
+            "there is room for a second model beside it: a new version takes over without a pause"
+        )
+    else:
+        text = "no room for a second model beside it: a new version takes over once answers ended"
+    yield Finding(level="ok", text=text)
+
+
+def _server(settings: Settings) -> Finding:
+    """Whether the server at FOODCRITIC_ENGINE_URL answers, and with what."""
+    from engine.openai import connect
+
+    async def look() -> str:
+        engine = await connect(settings)
+        try:
+            return f"{settings.engine_url} serves {engine.model}, {engine.context} tokens"
+        finally:
+            await engine.close()
+
+    try:
+        return Finding(level="ok", text=asyncio.run(look()))
+    except FoodcriticError as error:
+        return Finding(level="wrong", text=str(error))
 
 
 def _version(package: str) -> str | None:

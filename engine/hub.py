@@ -31,13 +31,18 @@ IGNORED = (
 )
 
 
+def local(model: str) -> Path:
+    """Where a model lies if it is a folder."""
+    return Path(model).expanduser()
+
+
 def find(model: str, settings: Settings) -> Path:
     """The folder of a model, fetched if need be.
 
     Raises:
         ModelError: there is no such folder or name, or it cannot be fetched.
     """
-    folder = Path(model).expanduser()
+    folder = local(model)
     if folder.is_dir():
         return folder
     if not NAME.fullmatch(model) or model.startswith("."):
@@ -45,7 +50,7 @@ def find(model: str, settings: Settings) -> Path:
     pins = settings.models / "pins.json"
     known = _pins(pins)
     revision = settings.model_revision
-    key = f"{settings.model_hub}:{model}" + (f"@{revision}" if revision else "")
+    key = _key(model, settings)
     pinned = known.get(key)
     fetch = _modelscope if settings.model_hub == "modelscope" else _huggingface
     try:
@@ -75,16 +80,45 @@ def trusted(model: str, folder: Path, settings: Settings) -> bool:
     )
 
 
+def kept(model: str, settings: Settings) -> Path | None:
+    """The folder of a model that is on this machine already; asks no network."""
+    folder = local(model)
+    if folder.is_dir():
+        return folder
+    pinned = _pins(settings.models / "pins.json").get(_key(model, settings))
+    if pinned is None or settings.model_hub != "huggingface":
+        return None
+    folder = settings.models / "hub" / f"models--{model.replace('/', '--')}" / "snapshots" / pinned
+    return folder if folder.is_dir() else None
+
+
+def _key(model: str, settings: Settings) -> str:
+    revision = settings.model_revision
+    return f"{settings.model_hub}:{model}" + (f"@{revision}" if revision else "")
+
+
 def brings_code(folder: Path) -> bool:
-    """Whether the folder holds Python code that its config.json or tokenizer wants to run."""
+    """Whether the folder's config.json or tokenizer wants Python code to run."""
+    return bool(_code(folder))
+
+
+def borrows_code(folder: Path) -> str:
+    """Another repository whose code the folder wants to run, "" for none: no commit pins that."""
+    return next((name.partition("--")[0] for name in _code(folder) if "--" in name), "")
+
+
+def _code(folder: Path) -> list[str]:
+    """The classes that a folder wants to load from Python files: file.Class."""
+    found = list[str]()
     for name in ("config.json", "tokenizer_config.json"):
         try:
             settings = json.loads((folder / name).read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(settings, dict) and settings.get("auto_map"):
-            return True
-    return False
+        wanted = settings.get("auto_map") if isinstance(settings, dict) else None
+        for one in wanted.values() if isinstance(wanted, dict) else [wanted]:
+            found += [str(each) for each in (one if isinstance(one, list) else [one]) if each]
+    return found
 
 
 def _huggingface(

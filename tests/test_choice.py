@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,19 @@ from foodcritic.settings import Settings
 
 GIB = 2**30
 #: What nvidia-smi prints for an H200, asked for `card.QUERY`.
-H200 = "0, NVIDIA H200, 143771, 143155, 580.159.04, 9.0"
-T4 = "0, Tesla T4, 15360, 14900, 535.54.03, 7.5"
+H200 = "0, NVIDIA H200, 143771, 143155, 580.159.04, 9.0, GPU-8f2c0001-aa"
+T4 = "0, Tesla T4, 15360, 14900, 535.54.03, 7.5, GPU-77ab0002-bb"
+
+
+@pytest.fixture(autouse=True)
+def lmdeploy_to_look_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What it serves, where it is not installed."""
+    monkeypatch.syspath_prepend(Path(__file__).parent / "standin")
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "lmdeploy":
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -84,7 +96,10 @@ def test_cards_are_read_from_the_driver(machine: Any) -> None:
 
 @pytest.mark.parametrize(
     ("told", "shown"),
-    [("1", [1]), ("1,0", [1, 0]), ("", []), ("-1", []), ("0,7,1", [0]), ("GPU-8f2c", [0, 1])],
+    [
+        *[("1", [1]), ("1,0", [1, 0]), ("", []), ("-1", []), ("0,7,1", [0])],
+        *[("GPU-77ab", [1]), ("GPU-77ab,GPU-8f2c", [1, 0]), ("GPU-0", []), ("MIG-1", [0, 1])],
+    ],
 )
 def test_cards_that_cuda_hides_are_not_there(
     machine: Any, monkeypatch: pytest.MonkeyPatch, told: str, shown: list[int]
@@ -121,12 +136,42 @@ def test_auto_takes_the_gpu_only_when_all_is_there(
 
 async def test_auto_falls_back_to_nano(machine: Any, settings: Settings, tmp_path: Path) -> None:
     """A model that does not fit is no reason to answer nobody."""
-    machine("0, Small, 2048, 2000, 580.1, 8.6")
-    folder = checkpoint(tmp_path / "2b")
-    engine = await engines.load(with_(settings, model=str(folder)))
+    machine("0, Small, 2048, 2000, 580.1, 8.6, GPU-1")
+    small = with_(settings, model=str(checkpoint(tmp_path / "2b")))
+    engine = await engines.load(small)
     assert isinstance(engine, OpenVINO)
     assert engine.model == "nano"
+    assert choice.served(small, engine) == "nano"
     await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("cards", "lmdeploy", "reason"), [((), True, "there is none"), ((H200,), False, "make gpu")]
+)
+async def test_a_model_for_gpus_is_answered_for_by_nano(
+    machine: Any, settings: Settings, cards: tuple[str, ...], lmdeploy: bool, reason: str
+) -> None:
+    """A name on the hub is no folder that the CPU could run."""
+    machine(*cards, lmdeploy=lmdeploy)
+    named = with_(settings, model=hub.DEFAULT)
+    assert reason in choice.choose(named).reason
+    assert "nano answers instead" in choice.choose(named).reason
+    engine = await engines.load(named)
+    assert (engine.model, choice.served(named, engine)) == ("nano", "nano")
+    await engine.close()
+    with pytest.raises(ModelError, match="no model folder"):
+        await engines.load(with_(settings, model="./typed/wrong"))
+
+
+def test_a_folder_may_begin_with_a_tilde(
+    machine: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell looks at .env."""
+    machine()
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "openvino_language_model.xml").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert choice.choose(with_(settings, model="~/m")) == choice.Choice(kind="openvino")
 
 
 async def test_what_is_asked_for_and_missing_is_an_error(machine: Any, settings: Settings) -> None:
@@ -174,8 +219,49 @@ def test_code_runs_only_for_models_on_the_list(settings: Settings, tmp_path: Pat
     assert hub.trusted(str(folder), folder, with_(settings, trusted_models=(str(folder),)))
     assert hub.trusted("org/m", folder, with_(settings, trusted_models=("org/m",)))
     assert hub.trusted("nano", nano.MODEL, settings)
+    (
+        folder / "tokenizer.json"
+    ).touch()  # LMDeploy reads config.json with the model's code all the same
     with pytest.raises(ModelError, match="FOODCRITIC_TRUSTED_MODELS"):
         choice.planned(settings, str(folder), folder, h200())
+
+
+def test_code_of_another_repository_never_runs(settings: Settings, tmp_path: Path) -> None:
+    """It would be fetched at its newest, whatever commit the model is pinned to."""
+    folder = checkpoint(tmp_path / "2b")
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "org/other--configuration.Config", "AutoModel": "m.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    trusting = with_(settings, trusted_models=(str(folder), "org/other"))
+    with pytest.raises(ModelError, match="code of org/other, whatever that is by then"):
+        choice.planned(trusting, str(folder), folder, h200())
+
+
+@pytest.mark.parametrize(
+    ("file", "holds", "said"),
+    [
+        ("adapter_config.json", {}, "a LoRA adapter alone: merge it"),
+        ("config.json", {"architectures": ["InternVLForConditionalGeneration"]}, "without -HF"),
+        ("config.json", {}, "is no InternVL2's"),
+    ],
+)
+def test_other_folders_are_refused_in_plain_words(
+    settings: Settings, tmp_path: Path, file: str, holds: object, said: str
+) -> None:
+    (tmp_path / file).write_text(json.dumps(holds))
+    with pytest.raises(ModelError, match=said):
+        choice.planned(settings, str(tmp_path), tmp_path, h200())
+
+
+def test_the_pytorch_engine_is_planned_as_it_runs(settings: Settings, tmp_path: Path) -> None:
+    """Keys and values in 8 bits and pictures in the prefix cache are TurboMind's alone."""
+    folder = checkpoint(tmp_path / "4b", architectures=["Phi3ForCausalLM"])
+    usual, half = (
+        choice.planned(with_(settings, kv_bits=bits), str(folder), folder, h200(12))
+        for bits in (16, 8)
+    )
+    assert usual == half
+    assert (usual.backend, usual.prefix_caching, usual.quant_policy) == ("pytorch", False, 0)
 
 
 def test_pickles_are_not_fetched() -> None:
@@ -279,9 +365,63 @@ def test_the_doctor_says_what_is_wrong(machine: Any, settings: Settings, tmp_pat
     machine()
     levels = {f.level: f.text for f in doctor.examine(with_(settings, engine="lmdeploy"))}
     assert "cannot work without a GPU" in levels["wrong"]
-    machine("0, GTX 1080, 8192, 8000, 470.1, 6.1")
-    wrong = [f.text for f in doctor.examine(settings) if f.level == "wrong"]
-    assert wrong == ["GPU 0 is older than Volta: LMDeploy does not run on it"]
+
+
+@pytest.mark.parametrize(
+    ("one", "cuda", "said"),
+    [
+        (H200, "13.0.96", []),
+        (T4, "12.8.90", []),
+        (T4, "13.0.96", ["driver 535.54.03 is too old: torch for CUDA 13 needs 580 or newer"]),
+        (
+            "0, V100, 16384, 16300, 580.1, 7.0, GPU-1",
+            "13.0.96",
+            [
+                "GPU 0 is too old: torch for CUDA 13 needs compute capability 7.5 or newer",
+            ],
+        ),
+    ],
+)
+def test_the_doctor_knows_what_torch_needs(
+    machine: Any,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    one: str,
+    cuda: str,
+    said: list[str],
+) -> None:
+    """Else the model fails to load in words of CUDA's own."""
+    machine(one)
+    versions = {"nvidia-cuda-runtime": cuda, "lmdeploy": "0.18.0"}
+    monkeypatch.setattr(doctor, "_version", versions.get)
+    assert [f.text for f in doctor.examine(settings) if f.level == "wrong"] == said
+
+
+def test_the_doctor_shows_the_plan_of_a_model_by_name_once_it_is_here(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    machine(H200)
+    chosen = with_(settings, trusted_models=(hub.DEFAULT,), meme_model="org/meme")
+
+    def said() -> str:
+        return "\n".join(f.text for f in doctor.examine(chosen))
+
+    assert f"{hub.DEFAULT} comes from huggingface at the first start" in said()
+    assert "org/meme comes from" in said()
+    commit = "c0ffee" * 6
+    snapshots = settings.models / "hub" / f"models--{hub.DEFAULT.replace('/', '--')}" / "snapshots"
+    snapshots.mkdir(parents=True)
+    checkpoint(snapshots / commit)
+    (settings.models / "pins.json").write_text(json.dumps({f"huggingface:{hub.DEFAULT}": commit}))
+    assert f"{hub.DEFAULT} at {commit}: backend=" in said()
+    assert "session_len=16384" in said()
+    assert "comes from huggingface" in said()  # the other one
+
+
+def test_the_doctor_says_what_else_has_the_card(machine: Any, settings: Settings) -> None:
+    machine(H200.replace("143155", "43155"))
+    notes = [f.text for f in doctor.examine(settings) if f.level == "note"]
+    assert any("98.3 GiB are taken" in note for note in notes)
 
 
 def test_the_doctor_is_a_command() -> None:
