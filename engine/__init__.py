@@ -91,9 +91,8 @@ class Engine(Protocol):
     def photos_per_question(self) -> int:
         """How many photos one prompt may hold."""
 
-    @property
-    def photo_tokens(self) -> int:
-        """Tokens that one photo takes at most."""
+    def photo_tokens(self, photos: int) -> int:
+        """Tokens that so many photos of one question take at most; they share their tiles."""
 
     @property
     def continues(self) -> bool:

@@ -8,7 +8,8 @@
 ```
 
 An engine that sees one photo a question is asked about several one after the other; the answers are
-joined. History that does not fit the context is dropped, oldest first (`foodcritic.dialogue.trim`).
+joined (`engine.albums` says which of them a follow-up is about). History that does not fit the
+context is dropped, oldest first (`foodcritic.dialogue.trim`).
 """
 
 import re
@@ -18,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine import Engine, Generation, Message, Picture, claims, lost
+from engine import Engine, Generation, Message, Picture, albums, claims, lost
 from foodcritic import critique, dialogue, dishes, prompts
 from foodcritic.critique import Candidate, Critique
 from foodcritic.dialogue import Turn
@@ -26,8 +27,6 @@ from foodcritic.dishes import Lang
 from foodcritic.errors import EngineError
 from foodcritic.prompts import Hint
 
-#: Between the answers about two photos: which one the next is about.
-NEXT_PHOTO = "\n\n📷 {number}/{count}\n\n"
 #: Tokens that a chat template and a picture's marks put around a prompt, generously.
 AROUND = 64
 
@@ -95,11 +94,10 @@ class Answer:
             PhotoError: a photo cannot be read.
         """
         started = time.monotonic()
-        groups = _groups(self.engine, self.request)
-        for number, shown in enumerate(groups, 1):
-            if number > 1:
-                heading = NEXT_PHOTO.format(number=number, count=len(groups))
+        for number, (heading, shown) in enumerate(_parts(self.engine, self.request), 1):
+            if heading:
                 self.text += heading
+                self._given += heading
                 yield heading
             hint = await look(self.engine, shown)
             if number == 1:
@@ -242,7 +240,7 @@ def conversation(
     reserve = min(generation.max_new_tokens, engine.context // 4)
     room = engine.context - reserve - AROUND - _count(engine, question)
     if request.photos:
-        room -= engine.photo_tokens * len(request.photos)
+        room -= engine.photo_tokens(len(request.photos))
     asked = [
         replace(turn, question=earlier(request.lang, turn.question)) for turn in request.history
     ]
@@ -275,17 +273,20 @@ def earlier(lang: Lang, question: str) -> str:
     return prompts.question(lang, question) if question.strip() else prompts.critique(lang)
 
 
-def _groups(engine: Engine, request: Request) -> list[Request]:
-    """The request as the engine can take it: a few photos at a time."""
-    most = engine.photos_per_question
-    if len(request.photos) <= most:
-        return [request]
+def _parts(engine: Engine, request: Request) -> list[tuple[str, Request]]:
+    """The request as the engine can take it, a few photos at a time; and what stands before each.
+
+    Raises:
+        EngineError: photos are to be compared that it cannot see together.
+    """
+    most, count = engine.photos_per_question, len(request.photos)
+    if count <= most:
+        return [("", request)]
     if request.kind == "choice" and not request.options:
         raise EngineError(f"{engine.model} sees {most} photo(s) at a time and cannot compare them")
-    if request.kind == "meme" or request.history:
-        return [replace(request, photos=request.photos[:most])]
-    starts = range(0, len(request.photos), most)
-    return [replace(request, photos=request.photos[i : i + most]) for i in starts]
+    if request.kind == "meme":
+        return [("", replace(request, photos=request.photos[:most]))]
+    return albums.parts(request, most)
 
 
 def _count(engine: Engine, text: str) -> int:

@@ -45,9 +45,10 @@ class Shape:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def photo_tokens(self, tiles: int) -> int:
-        """Tokens of a photo cut into so many tiles, with its thumbnail."""
-        return (tiles + (self.thumbnail and tiles > 1)) * self.tokens
+    def photo_tokens(self, photos: int, tiles: int) -> int:
+        """Tokens of so many photos that share so many tiles, each with its thumbnail."""
+        share = max(1, tiles // max(1, photos))
+        return photos * (share + (self.thumbnail and share > 1)) * self.tokens
 
 
 class Described:

@@ -60,9 +60,8 @@ class GPU(folder.Described):
     def context(self) -> int:
         return min(self._shape.context, self._runner.session_len)
 
-    @property
-    def photo_tokens(self) -> int:
-        return self._shape.photo_tokens(self._budget.most)
+    def photo_tokens(self, photos: int) -> int:
+        return self._shape.photo_tokens(photos, self._budget.most)
 
     @property
     def concurrency(self) -> int:

@@ -85,9 +85,9 @@ class OpenAI:
     def photos_per_question(self) -> int:
         return PHOTOS
 
-    @property
-    def photo_tokens(self) -> int:
-        return (self._budget.most + (self._budget.most > 1)) * TILE_TOKENS
+    def photo_tokens(self, photos: int) -> int:
+        share = max(1, self._budget.most // max(1, photos))
+        return photos * (share + (share > 1)) * TILE_TOKENS
 
     @property
     def continues(self) -> bool:

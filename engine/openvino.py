@@ -92,9 +92,8 @@ class OpenVINO(folder.Described):
     def context(self) -> int:
         return self._shape.context
 
-    @property
-    def photo_tokens(self) -> int:
-        return self._shape.photo_tokens(self._tiles)
+    def photo_tokens(self, photos: int) -> int:
+        return self._shape.photo_tokens(photos, self._tiles)
 
     async def stream(
         self, messages: Sequence[Message], generation: Generation

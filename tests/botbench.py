@@ -91,7 +91,6 @@ class Model:
     context: int = 100_000
     photos_per_question: int = 10
     continues: bool = False
-    photo_tokens: int = 64
     unsure_below: float = 0.0
 
     def __post_init__(self) -> None:
@@ -118,6 +117,9 @@ class Model:
         self, messages: Sequence[Message], count: int = 3
     ) -> tuple[tuple[str, float], ...]:
         return ()
+
+    def photo_tokens(self, photos: int) -> int:
+        return 64 * photos
 
     def count(self, text: str) -> int | None:
         return len(text)

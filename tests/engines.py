@@ -26,7 +26,6 @@ class Scripted:
     model: str = "scripted"
     context: int = 2048
     photos_per_question: int = 1
-    photo_tokens: int = 64
     unsure_below: float = 0.4
     #: Whether it goes on from a beginning that the critic gives it.
     continues: bool = False
@@ -50,6 +49,9 @@ class Scripted:
     async def candidates(self, messages: Sequence[Message], count: int = 3) -> Names:
         self.named.append(messages)
         return self.names
+
+    def photo_tokens(self, photos: int) -> int:
+        return 64 * photos
 
     def count(self, text: str) -> int:
         return len(text.split())

@@ -22,7 +22,7 @@ Message = dict[str, Any]
 _STARTED: Final = Position(ahead=0, seconds=0.0)
 # A picture in Markdown would be fetched: it stays text.
 _PICTURE: Final = re.compile(r"!(?=\[)")
-# How an engine that sees one photo at a time heads its answer about the next (`engine.critic`).
+# How an engine that sees one photo at a time heads its answer about another (`engine.albums`).
 _NEXT_PHOTO: Final = re.compile(r"\n*📷 (\d+)/\d+\n+")
 
 
