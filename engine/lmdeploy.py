@@ -24,9 +24,10 @@ import numpy as np
 
 from engine import Generation, sampling, text
 from engine.plan import Plan
-from engine.prepare import Bits
+from engine.prepare import Bits, Prepared
 from engine.runner import EngineDied, Prompt, Scored
 from engine.streams import Streams
+from engine.vision import Vision
 from foodcritic.errors import EngineError, ModelError
 
 #: Alternatives looked at on the way of a scored answer.
@@ -52,6 +53,8 @@ class LMDeploy:
         self._sessions = itertools.count(1)
         build = _turbomind if plan.backend == "turbomind" else _pytorch
         try:
+            # First: what TurboMind takes for keys and values is a share of what is left.
+            self._vision = self._encoder(folder) if plan.own_vision else None
             self._engines = [build(folder, plan) for _ in range(plan.engines)]
         except Exception as error:  # LMDeploy raises anything, bare assertions too
             raise ModelError(f"LMDeploy cannot load {folder}: {_short(error)}") from error
@@ -110,6 +113,9 @@ class LMDeploy:
     async def close(self) -> None:
         self._streams.close()
         self._idle.clear()
+        if self._vision is not None:
+            self._vision.close()
+            self._vision = None
         engines, self._engines = self._engines, []
         for engine in engines:
             engine.close()
@@ -120,7 +126,7 @@ class LMDeploy:
     async def _ask(self, prompt: Prompt, how: Any, *, stream: bool) -> AsyncGenerator[Any, None]:
         """LMDeploy's outputs for a prompt, as they come."""
         self._streams.check()
-        pictures = self._multimodal(prompt)
+        pictures = await self._multimodal(prompt)
         if not self._started and self.plan.backend == "pytorch":
             for engine in self._engines:  # its loop is the one it is first used from
                 engine.start_loop()
@@ -149,20 +155,29 @@ class LMDeploy:
             async for out in outs:
                 yield out
 
-    def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:
-        items = []
-        for picture, (start, length) in zip(prompt.pictures, prompt.places, strict=True):
-            pixels = self._torch.from_numpy(picture.pixels.view(np.int16)).view(self._dtype)
-            items.append(
-                {
-                    "pixel_values": pixels,
-                    "offset": start,
-                    "image_tokens": length,
-                    "image_token_id": self._image_token,
-                    "fingerprint": picture.fingerprint,
-                }
-            )
-        return items or None
+    def _encoder(self, folder: Path) -> Vision[Any]:
+        from engine import internvit
+
+        encoder = internvit.Encoder(folder, self._dtype, "cuda")
+        return Vision(encoder.look, internvit.size, self.plan.vision_bytes)
+
+    async def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:
+        return [
+            {
+                "pixel_values": await self._values(picture),
+                "offset": start,
+                "image_tokens": length,
+                "image_token_id": self._image_token,
+                "fingerprint": picture.fingerprint,
+            }
+            for picture, (start, length) in zip(prompt.pictures, prompt.places, strict=True)
+        ] or None
+
+    async def _values(self, picture: Prepared) -> Any:
+        """What the engine takes a picture as: pixels, or what our encoder saw."""
+        if self._vision is not None:
+            return await self._vision.see(picture)
+        return self._torch.from_numpy(picture.pixels.view(np.int16)).view(self._dtype)
 
     def _how(self, generation: Generation, ends: frozenset[int]) -> Any:
         if generation.greedy:
@@ -248,6 +263,10 @@ def _turbomind(folder: Path, plan: Plan) -> Any:
         enable_metrics=plan.metrics,
         **plan.more,
     )
+    if plan.own_vision:
+        from engine import turbomind
+
+        return turbomind.load(folder, config, trusted=plan.trusted)
     return TurboMind.from_pretrained(
         str(folder), engine_config=config, trust_remote_code=plan.trusted
     )

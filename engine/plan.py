@@ -53,6 +53,10 @@ class Plan:
     trusted: bool = False
     #: Whether a second model fits beside this one.
     roomy: bool = False
+    #: Whether `engine.vision` looks at photos, in TurboMind's place.
+    own_vision: bool = False
+    #: Bytes on the GPU for what it saw in photos.
+    vision_bytes: int = 2**30
     #: Pixels in page-locked memory, which the card fetches by itself: an experiment.
     pinned: bool = False
     #: More of LMDeploy's engine settings, by their own names: for experiments.

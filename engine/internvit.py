@@ -1,0 +1,147 @@
+"""InternViT, the vision encoder of InternVL, in PyTorch: for speed, over a checkpoint's weights.
+
+Both sizes, as of InternVL2's modeling_intern_vit.py: 300M (layer norm) and 6B (RMS norm, queries
+and keys normalised). The same maths in 16 bits as `engine/nano/modeling_internvl_chat.py`, which
+trains, but laid out for a GPU: rows of a whole number of 16 bytes, scale and sum in one kernel.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+#: The prefix of its weights in a checkpoint.
+PREFIX: Final = "vision_model."
+
+
+class Encoder:
+    """InternViT over the weights of a checkpoint, on one device, in one dtype.
+
+    Raises:
+        KeyError, ValueError: the folder's weights or configuration are not InternViT's.
+    """
+
+    def __init__(self, folder: Path, dtype: torch.dtype, device: str) -> None:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        vit = config["vision_config"]
+        self.dtype, self.device = dtype, torch.device(device)
+        self.width, self.heads = int(vit["hidden_size"]), int(vit["num_attention_heads"])
+        self.patch, self.eps = int(vit["patch_size"]), float(vit["layer_norm_eps"])
+        self.rms = str(vit.get("norm_type", "layer_norm")) == "rms_norm"
+        layers = int(vit["num_hidden_layers"])
+        # Counted from the end, the last state being -1, as transformers' hidden_states are.
+        chosen = int(config.get("select_layer", -1))
+        weights = _weights(folder, dtype, self.device)
+        self.layers = [_under(weights, f"encoder.layers.{i}.") for i in range(layers + 1 + chosen)]
+        first = _under(weights, "embeddings.")
+        self.positions = first["position_embedding"]
+        self.beginning = first["class_embedding"] + self.positions[:, :1]
+        kernel = first["patch_embedding.weight"].flatten(1)
+        # A row of 3 x 14 x 14 values is not a multiple of 16 bytes: matrix units want that.
+        self.padding = -kernel.shape[1] % 8
+        self.kernel = functional.pad(kernel, (0, self.padding))
+        self.bias = first["patch_embedding.bias"]
+        self.patches = self.positions.shape[1] - 1
+        self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+
+    def look(self, photos: list[NDArray[np.uint16]]) -> list[Tensor]:
+        """For each photo (tiles, 1, patches, width), the class token left out. Waits for the GPU.
+
+        Pixels (tiles, 3, size, size) are the bits of 16-bit floats.
+        """
+        with torch.inference_mode(), torch.cuda.stream(self.stream):
+            pixels = [
+                torch.from_numpy(photo.view(np.int16)).to(self.device).view(self.dtype)
+                for photo in photos
+            ]
+            seen = self(torch.cat(pixels)).split([len(photo) for photo in photos])
+            # Of its own each, so that one that is remembered does not hold the others.
+            found = [photo[:, None, 1:].contiguous() for photo in seen]
+            if self.stream is not None:
+                self.stream.synchronize()
+        return found
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(tiles, 3, size, size) to (tiles, 1 + patches, width)."""
+        linear = functional.linear
+        count, channels, size, _ = pixels.shape
+        side, patch = size // self.patch, self.patch
+        cut = pixels.view(count, channels, side, patch, side, patch).permute(0, 2, 4, 1, 3, 5)
+        cut = functional.pad(cut.reshape(count, side * side, -1), (0, self.padding))
+        x = linear(cut, self.kernel, self.bias) + self.positions[:, 1:]
+        x = torch.cat([self.beginning.expand(count, -1, -1), x], 1)
+        for layer in self.layers:
+            seen = self._attention(layer, self._norm(x, layer, "norm1."))
+            x = torch.addcmul(x, seen, layer["ls1"])
+            inner = linear(
+                self._norm(x, layer, "norm2."), layer["mlp.fc1.weight"], layer["mlp.fc1.bias"]
+            )
+            inner = functional.gelu(inner)
+            inner = linear(inner, layer["mlp.fc2.weight"], layer["mlp.fc2.bias"])
+            x = torch.addcmul(x, inner, layer["ls2"])
+        return x
+
+    def _attention(self, layer: dict[str, Tensor], x: Tensor) -> Tensor:
+        count, length, width = x.shape
+        packed = functional.linear(x, layer["attn.qkv.weight"], layer.get("attn.qkv.bias"))
+        q, k, v = packed.chunk(3, -1)
+        if "attn.q_norm.weight" in layer:  # over all heads at once
+            q, k = (
+                self._rms(q, layer["attn.q_norm.weight"]),
+                self._rms(k, layer["attn.k_norm.weight"]),
+            )
+        q, k, v = (y.view(count, length, self.heads, -1).transpose(1, 2) for y in (q, k, v))
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mixed = mixed.transpose(1, 2).reshape(count, length, width)
+        return functional.linear(mixed, layer["attn.proj.weight"], layer["attn.proj.bias"])
+
+    def _norm(self, x: Tensor, layer: dict[str, Tensor], name: str) -> Tensor:
+        weight = layer[f"{name}weight"]
+        if self.rms:
+            return self._rms(x, weight)
+        bias = layer[f"{name}bias"]
+        return functional.layer_norm(x, (self.width,), weight, bias, self.eps)
+
+    def _rms(self, x: Tensor, weight: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return weight * wide.to(x.dtype)
+
+
+def _weights(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """The encoder's weights, the prefix taken off."""
+    from safetensors import safe_open
+
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as stored:
+            for name in stored.keys():  # noqa: SIM118 it is no dict
+                if name.startswith(PREFIX):
+                    found[name.removeprefix(PREFIX)] = stored.get_tensor(name).to(device, dtype)
+    return found
+
+
+def _under(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights below a prefix.
+
+    Raises:
+        KeyError: there are none.
+    """
+    found = {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+    if not found:
+        raise KeyError(f"{PREFIX}{prefix}")
+    return found
+
+
+def size(seen: Tensor) -> int:
+    """Bytes of what was seen in a photo."""
+    return int(seen.numel() * seen.element_size())

@@ -1,0 +1,105 @@
+"""Photos before our own vision encoder: in line, looked at once, remembered for follow-ups.
+
+```
+ pixels ─▶ queue ─▶ some at a time, in a thread and a CUDA stream of its own ─▶ what it saw
+            ▲                                                                     │
+            └── photos asked about meanwhile                remembered on the GPU ┘
+```
+
+A language model reads its prompt in steps that cut a photo anywhere, and TurboMind's own encoder
+looks at the whole photo again for each of them.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Generic, TypeVar
+
+from engine.prepare import Bits, Prepared
+from engine.runner import EngineDied
+
+#: Tiles looked at together, where several photos wait: more gain nothing.
+AT_ONCE: Final = 16
+
+T = TypeVar("T")
+
+
+class Vision(Generic[T]):
+    """Photos in, what the encoder saw out: each is looked at once while it is remembered.
+
+    `look` takes the pixels of some photos, (tiles, 3, size, size) each, and returns as many
+    things, whose bytes `size` tells. Everything is called from one event loop.
+    """
+
+    def __init__(
+        self, look: Callable[[list[Bits]], list[T]], size: Callable[[T], int], room: int
+    ) -> None:
+        self._look, self._size, self._room = look, size, room
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vision")
+        self._seen: OrderedDict[bytes, T] = OrderedDict()
+        self._bytes = 0
+        self._coming: dict[bytes, asyncio.Future[T]] = {}
+        self._waiting: list[Prepared] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def see(self, picture: Prepared) -> T:
+        """What it sees in a photo.
+
+        Raises:
+            EngineDied: the GPU failed, for want of memory, say.
+        """
+        key = picture.fingerprint
+        if key in self._seen:
+            self._seen.move_to_end(key)
+            return self._seen[key]
+        if key not in self._coming:
+            self._coming[key] = asyncio.get_running_loop().create_future()
+            self._waiting.append(picture)
+            if self._working is None:
+                self._working = asyncio.create_task(self._work())
+        # Shielded: who asked may go away, and others may wait for the same photo.
+        return await asyncio.shield(self._coming[key])
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            some = self._some()
+            try:
+                pixels = [picture.pixels for picture in some]
+                found = await loop.run_in_executor(self._thread, self._look, pixels)
+            except Exception as error:  # CUDA raises what it likes, and is lost afterwards
+                reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
+                for picture in some:
+                    future = self._coming.pop(picture.fingerprint)
+                    future.set_exception(EngineDied(reason))
+                    future.exception()  # whoever asked may be gone
+            else:
+                for picture, seen in zip(some, found, strict=True):
+                    self._keep(picture.fingerprint, seen)
+                    self._coming.pop(picture.fingerprint).set_result(seen)
+        self._working = None
+
+    def _some(self) -> list[Prepared]:
+        """The next photo, and those behind it that fit into one look."""
+        some, tiles = [self._waiting[0]], len(self._waiting[0].pixels)
+        for picture in self._waiting[1:]:
+            tiles += len(picture.pixels)
+            if tiles > AT_ONCE:
+                break
+            some.append(picture)
+        del self._waiting[: len(some)]
+        return some
+
+    def _keep(self, key: bytes, seen: T) -> None:
+        self._seen[key] = seen
+        self._bytes += self._size(seen)
+        while self._bytes > self._room and self._seen:
+            self._bytes -= self._size(self._seen.popitem(last=False)[1])
+
+    def close(self) -> None:
+        """Forget everything and end the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._working:
+            self._working.cancel()
+        self._seen.clear()
