@@ -119,7 +119,7 @@ class GPU(folder.Described):
     async def tiles(self, photos: Sequence[Picture]) -> int | None:
         """The most tiles that each of these photos was cut into; None if not remembered."""
         _, digest = await self._photos.read(photos[0])
-        return self._photos.remembered(digest)
+        return self._photos.remembered(digest, min(len(photos), self.photos_per_question))
 
     async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
         return None  # LMDeploy keeps what its vision encoder sees to itself
@@ -159,10 +159,10 @@ class GPU(folder.Described):
             return []
         read = await asyncio.gather(*(self._photos.read(image) for image in images))
         share = max(1, self._budget.choose() // len(images))
-        known = [self._photos.remembered(digest) for _, digest in read]
+        known = [self._photos.remembered(digest, len(images)) for _, digest in read]
         made = await asyncio.gather(
             *(
-                self._photos.prepare(picture, digest, budget or share)
+                self._photos.prepare(picture, digest, budget or share, len(images))
                 for (picture, digest), budget in zip(read, known, strict=True)
             )
         )

@@ -70,7 +70,8 @@ class OpenAI:
         self.concurrency = concurrency
         #: Whether the server refuses what OpenAI's own does not know.
         self._strict = False
-        self._kept: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        #: By a photo's digest and how many were shown together: data URLs and tiles.
+        self._kept: OrderedDict[tuple[str, int], tuple[str, int]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -141,7 +142,7 @@ class OpenAI:
         """The most tiles the last question's photos were cut into; None: the server decides."""
         if not self._lmdeploy or not photos:
             return None
-        known = self._kept.get(await asyncio.to_thread(_digest, photos[0]))
+        known = self._kept.get((await asyncio.to_thread(_digest, photos[0]), len(photos)))
         return known[1] if known else None
 
     async def embed(self, photo: Picture) -> NDArray[np.float32] | None:
@@ -187,7 +188,7 @@ class OpenAI:
             parts = list[Any]()
             share = max(1, self._budget.choose() // len(message.images))
             for image in message.images:
-                url, tiles, new = await self._encoded(image, share)
+                url, tiles, new = await self._encoded(image, share, len(message.images))
                 fresh += new * (tiles + (tiles > 1))
                 shown: dict[str, Any] = {"url": url}
                 if self._lmdeploy:  # others refuse what they do not know
@@ -198,14 +199,16 @@ class OpenAI:
             )
         return turns, fresh
 
-    async def _encoded(self, picture: Picture, tiles: int) -> tuple[str, int, bool]:
-        """A photo's data URL, its tiles and whether it was not sent before."""
-        digest = await asyncio.to_thread(_digest, picture)
-        if known := self._kept.get(digest):
-            self._kept.move_to_end(digest)
+    async def _encoded(self, picture: Picture, tiles: int, together: int) -> tuple[str, int, bool]:
+        """A photo's data URL, its tiles and whether it was not sent before among so many."""
+        key = await asyncio.to_thread(_digest, picture), together
+        if known := self._kept.get(key):
+            self._kept.move_to_end(key)
             return *known, False
         url = await asyncio.to_thread(prepare.data_url, picture, tiles)
-        self._kept[digest] = url, tiles
+        if old := self._kept.pop(key, None):  # asked for twice at once
+            self._bytes -= len(old[0])
+        self._kept[key] = url, tiles
         self._bytes += len(url)
         while self._bytes > REMEMBERED and len(self._kept) > 1:
             self._bytes -= len(self._kept.popitem(last=False)[1][0])

@@ -75,7 +75,9 @@ class Preparer:
         self._threads = ThreadPoolExecutor(
             threads or min(16, os.cpu_count() or 1), thread_name_prefix="prepare"
         )
-        self._kept: OrderedDict[str, Prepared] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Prepared] = OrderedDict()
+        #: Of a photo by how many were shown together.
+        self._budgets = dict[tuple[str, int], int]()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -87,32 +89,32 @@ class Preparer:
         """
         return await self._run(read, picture)
 
-    def remembered(self, digest: str) -> int | None:
-        """The budget that the photo was last prepared with, while it is remembered."""
-        with self._lock:
-            kept = self._kept.get(digest)
-        return kept.budget if kept else None
+    def remembered(self, digest: str, together: int = 1) -> int | None:
+        """The budget that the photo was last prepared with among so many, while it is remembered.
 
-    async def prepare(self, picture: bytes | Image.Image, digest: str, budget: int) -> Prepared:
+        A photo shown alone had all the tiles, which an album has no room for.
+        """
+        with self._lock:
+            return self._budgets.get((digest, together))
+
+    async def prepare(
+        self, picture: bytes | Image.Image, digest: str, budget: int, together: int = 1
+    ) -> Prepared:
         """The photo in at most so many tiles (and a thumbnail, if over one).
 
         Raises:
             PhotoError: it is no photo, or a damaged one.
         """
         with self._lock:
-            kept = self._kept.get(digest)
-            if kept and kept.budget == budget:
-                self._kept.move_to_end(digest)
-                return kept
-        made = await self._make(picture, digest, budget)
-        self._keep(digest, made)
+            made = self._kept.get((digest, budget))
+        made = made or await self._make(picture, digest, budget)
+        self._keep(digest, made, together)
         return made
 
     async def _make(self, picture: bytes | Image.Image, digest: str, budget: int) -> Prepared:
         """In steps that several threads share, so that a person alone waits less."""
         size, run = self.shape.size, self._run
-        photo = await run(self._decoded, picture, budget)
-        columns, rows = tiling.grid(photo.width, photo.height, budget, size)
+        photo, (columns, rows) = await run(self._decoded, picture, budget)
         count = columns * rows
         small = self.shape.thumbnail and count > 1
         made = await run(self._empty, (count + small, 3, size, size))
@@ -133,14 +135,25 @@ class Preparer:
         fingerprint = hashlib.sha256(how.encode()).digest()
         return Prepared(pixels=made, fingerprint=fingerprint, budget=budget)
 
-    def _decoded(self, picture: bytes | Image.Image, budget: int) -> Image.Image:
-        """The photo, no larger than its grid needs where its format allows that."""
+    def _decoded(
+        self, picture: bytes | Image.Image, budget: int
+    ) -> tuple[Image.Image, tuple[int, int]]:
+        """The photo, no larger than needed where its format allows that, and its grid.
+
+        The grid is that of the whole photo: a smaller one's shape is rounded to pixels.
+        """
+        size, whole = self.shape.size, (0, 0)
 
         def enough(width: int, height: int) -> tuple[int, int]:
-            columns, rows = tiling.grid(width, height, budget, self.shape.size)
-            return self.shape.size * columns, self.shape.size * rows
+            nonlocal whole
+            whole = width, height
+            columns, rows = tiling.grid(width, height, budget, size)
+            return size * columns, size * rows
 
-        return photos.decode(picture, enough) if isinstance(picture, bytes) else picture
+        photo = photos.decode(picture, enough) if isinstance(picture, bytes) else picture
+        if photo.width * photo.height >= whole[0] * whole[1]:  # some say only late how they lie
+            whole = photo.size
+        return photo, tiling.grid(*whole, budget, size)
 
     def _run(self, call: Callable[..., T], *given: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
@@ -149,14 +162,18 @@ class Preparer:
         """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _keep(self, digest: str, made: Prepared) -> None:
+    def _keep(self, digest: str, made: Prepared, together: int) -> None:
         with self._lock:
-            if old := self._kept.pop(digest, None):
+            if old := self._kept.pop((digest, made.budget), None):
                 self._bytes -= old.pixels.nbytes
-            self._kept[digest] = made
+            self._kept[digest, made.budget] = made
+            self._budgets[digest, together] = made.budget
             self._bytes += made.pixels.nbytes
             while self._bytes > REMEMBERED and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].pixels.nbytes
+                (gone, budget), old = self._kept.popitem(last=False)
+                self._bytes -= old.pixels.nbytes
+                for key in [k for k, b in self._budgets.items() if k[0] == gone and b == budget]:
+                    del self._budgets[key]
 
 
 def table(mean: tuple[float, ...], std: tuple[float, ...], dtype: Dtype = "bfloat16") -> Bits:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from foodcritic.errors import PhotoError
 
@@ -71,7 +71,7 @@ def decode(
     """The photo in RGB, upright, its first frame, transparency over white.
 
     A JPEG may come back at 1/2, 1/4 or 1/8 of its size, both sides at least `side` pixels (or what
-    `side` says of its width and height as stored): its decoder skips the rest, which saves most of
+    `side` says of its width and height, upright): its decoder skips the rest, which saves most of
     the time on a photo from a phone.
 
     Raises:
@@ -99,13 +99,24 @@ def decode(
                 raise _too_many(f"{width} x {height} pixels")
             with _ONE_LARGE if width * height > LARGE else contextlib.nullcontext():
                 try:
-                    opened.draft("RGB", side(width, height) if callable(side) else (side, side))
+                    opened.draft("RGB", _least(opened, side))
                     opened.load()
                     upright = ImageOps.exif_transpose(opened)
                     opened.close()  # its pixels make room
                     return _rgb(upright)
                 except Exception as error:  # as above, now in the decoders
                     raise _damaged() from error
+
+
+def _least(
+    opened: Image.Image, side: int | Callable[[int, int], tuple[int, int]]
+) -> tuple[int, int]:
+    """What `side` comes to for a photo, in pixels as stored."""
+    if not callable(side):
+        return side, side
+    turned = opened.getexif().get(ExifTags.Base.Orientation, 1) > 4
+    columns, rows = side(*opened.size[:: -1 if turned else 1])
+    return (rows, columns) if turned else (columns, rows)
 
 
 def read(path: Path) -> bytes:

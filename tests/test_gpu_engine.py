@@ -168,13 +168,44 @@ def test_half_precision_is_numpys() -> None:
 async def test_a_phone_photo_is_decoded_at_a_fraction(preparer: Preparer) -> None:
     """Half the size suffices for 12 tiles; what is seen hardly changes."""
     large = jpeg(photo(4032, 3024))
-    half = await asyncio.to_thread(preparer._decoded, large, 12)
-    assert half.size == (2016, 1512)
+    half, grid = await asyncio.to_thread(preparer._decoded, large, 12)
+    assert (half.size, grid) == ((2016, 1512), (4, 3))
     made = await preparer.prepare(large, "a", 12)
     whole = await preparer.prepare(photos.decode(large), "b", 12)
     assert made.pixels.shape == whole.pixels.shape
     difference = np.abs(as_float(made.pixels) - as_float(whole.pixels)).mean()
     assert difference < 0.02
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("size", [(2535, 4346), (1178, 4067)])
+def test_a_photo_decoded_at_a_fraction_keeps_the_grid_of_the_whole(
+    preparer: Preparer, size: tuple[int, int], turned: bool
+) -> None:
+    """Half of an odd number of pixels is nearest to another grid; a camera may have turned it."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6 if turned else 1
+    stored = (size[1], size[0]) if turned else size
+    Image.new("RGB", stored).save(buffer, "JPEG", exif=exif)
+    small, grid = preparer._decoded(buffer.getvalue(), 12)
+    assert small.width * small.height < size[0] * size[1] / 3.9
+    assert grid == tiling.grid(*size, 12)
+    assert small.width >= 448 * grid[0]
+    assert small.height >= 448 * grid[1]
+
+
+async def test_a_photo_shown_alone_shares_in_an_album(engine: GPU) -> None:
+    """It had all the tiles by itself; ten of those fit no context. Both are remembered."""
+    engine._budget.most = 12
+    images = tuple(photo(800 + i, 600) for i in range(4))
+    for image in images:
+        await engine._prepared((image,))
+    album = await engine._prepared(images)
+    assert [prepared.budget for prepared, _ in album] == [3, 3, 3, 3]
+    assert not any(known for _, known in album)
+    assert [p.budget for p, known in await engine._prepared(images) if known] == [3, 3, 3, 3]
+    ((alone, known),) = await engine._prepared(images[:1])
+    assert (alone.budget, known) == (12, True)
 
 
 async def test_a_photo_is_prepared_once(preparer: Preparer) -> None:
@@ -195,6 +226,11 @@ async def test_prepared_photos_are_forgotten_oldest_first(
     for digest in ("a", "b", "c"):
         await preparer.prepare(photo(448, 448), digest, 1)
     assert [preparer.remembered(d) for d in ("a", "b", "c")] == [None, 1, 1]
+    await preparer.prepare(photo(448, 448), "c", 1, together=4)
+    assert preparer.remembered("c", 4) == 1
+    await preparer.prepare(photo(448, 448), "d", 1)
+    await preparer.prepare(photo(448, 448), "e", 1)
+    assert len(preparer._budgets) == 2
 
 
 def test_the_budget_shrinks_with_what_waits() -> None:

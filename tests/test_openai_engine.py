@@ -13,6 +13,7 @@ from PIL import Image
 import engine as engines
 from engine import Generation, Message, PromptTooLong, critic, openai
 from engine.openai import OpenAI, connect
+from foodcritic.dialogue import Turn
 from foodcritic.errors import EngineError, ModelError, PhotoError, SettingsError
 from foodcritic.settings import Settings
 from tests.chatserver import ChatServer, recorded, serving
@@ -94,8 +95,25 @@ async def test_an_album_shares_the_tiles(engine: OpenAI, server: ChatServer) -> 
     await said(engine, asked(*images))
     parts = server.asked[0]["messages"][0]["content"][:4]
     assert [part["image_url"]["max_dynamic_patch"] for part in parts] == [3, 3, 3, 3]
+    await said(engine, asked(images[0]))
+    await said(engine, asked(*images))
+    alone, together = (request["messages"][0]["content"] for request in server.asked[1:])
+    assert alone[0]["image_url"]["max_dynamic_patch"] == 12
+    assert together[:4] == parts, "shown alone meanwhile, it shares again"
     with pytest.raises(EngineError, match="10 photos"):
         await said(engine, asked(*(images * 3)))
+
+
+async def test_a_follow_up_about_an_album_knows_what_was_said(
+    engine: OpenAI, server: ChatServer
+) -> None:
+    """Ten photos share the tiles of one: there is room for history."""
+    images = tuple(Image.new("RGB", (64, 48), (i * 20, 0, 0)) for i in range(10))
+    turns = (Turn(question="", answer="**Sushi** · 8/10"),)
+    request = critic.Request(kind="question", question="Which?", photos=images, history=turns)
+    async with aclosing(critic.answer(engine, request, GREEDY).write()) as pieces:
+        assert [piece async for piece in pieces]
+    assert [turn["role"] for turn in server.asked[0]["messages"]] == ["user", "assistant", "user"]
 
 
 async def test_control_tokens_of_people_do_not_arrive(engine: OpenAI, server: ChatServer) -> None:
