@@ -24,9 +24,12 @@ ROOTS = {"foodcritic/cli.py", "foodcritic/serve.py", "foodcritic/__main__.py"}
 BEHIND = {
     "openvino": ("engine/", "benchmarks/"),
     "openvino_tokenizers": ("engine/",),
-    "lmdeploy": ("engine/lmdeploy.py", "benchmarks/"),
+    "lmdeploy": ("engine/lmdeploy.py", "engine/turbomind.py", "benchmarks/"),
     "openai": ("engine/openai.py",),
-    "torch": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),
+    "torch": (
+        *("training/", "engine/nano/", "benchmarks/"),
+        *("engine/lmdeploy.py", "engine/turbomind.py", "engine/internvit.py"),
+    ),
     "transformers": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),
     "xtuner": ("training/xtuner/", "benchmarks/"),
     "deepspeed": ("training/xtuner/",),
