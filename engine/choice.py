@@ -150,7 +150,7 @@ async def _lmdeploy(settings: Settings) -> Engine:
     return gpu.GPU(
         runner,
         path,
-        name="nano" if path == nano.MODEL else model.rstrip("/").rpartition("/")[2],
+        name=hub.called(model, path),
         tokenizer=words,
         max_tiles=settings.max_tiles,
         first_word=settings.first_word_seconds or None,

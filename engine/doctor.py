@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from engine import card, choice, hub, nano
+from engine import card, choice, hub
 from foodcritic.errors import FoodcriticError
 from foodcritic.settings import Settings
 
@@ -122,7 +122,7 @@ def _model(settings: Settings, model: str, on: card.Card) -> Iterator[Finding]:
     except FoodcriticError as error:
         yield Finding(level="wrong", text=str(error))
         return
-    name = "nano" if folder == nano.MODEL else model
+    name = model
     if folder != hub.local(model):
         name += f" at {folder.name}"
     shown = ", ".join(f"{key}={getattr(plan, key)}" for key in SHOWN)

@@ -1,16 +1,20 @@
-"""LMDeploy's proxy as ours: it knows the servers that are well, and nobody tells it of others.
+"""What of LMDeploy's servers the world may ask, and its proxy told of the servers that are well.
 
 ```
  server well ─▶ joined ─┐
  server died ─▶ gone ───┴▶ /nodes/… (this machine only) ─ proxy ─ /v1/… ◀─ anywhere, with the key
+                                                                    └▶ api_server: /v1/… alone
 ```
 
 LMDeploy 0.18's servers tell the proxy of themselves once, at their start, and nobody tells it again
 when it has been restarted. A server that died stays listed for a minute and a half, and since it
 refuses at once it looks like the fastest and gets everything. /nodes takes orders from anybody.
+Its api_server unpickles what it gets at /update_weights, which runs whatever code is in there; and
+both tell browsers that any web page may ask them anything, on localhost without a key, too.
 """
 
 import contextlib
+import http.client
 import json
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -21,27 +25,55 @@ WITHIN: Final = 10.0
 #: Where a client is on this machine.
 HERE: Final = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 #: What the rest of the world may ask.
-OPEN: Final = ("/v1/", "/health")
+OPEN: Final = ("/v1/", "/health", "/metrics")
+_AWAY: Final = (OSError, http.client.HTTPException)
+#: To servers of this machine, whatever proxy the environment names for the world.
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 class Guard:
-    """An ASGI layer: what is not `OPEN` exists for this machine alone."""
+    """An ASGI layer: what is not `OPEN` does not exist, or for this machine's programs alone."""
 
-    def __init__(self, app: App) -> None:
-        self.app = app
+    def __init__(self, app: App, *, orders: bool = True) -> None:
+        #: `orders`: whether programs of this machine may ask for the rest.
+        self.app, self.orders = app, orders
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(OPEN):
-            client, server = scope.get("client") or ("",), scope.get("server") or (None,)
-            if client[0] not in (*HERE, server[0]):
-                start = {"type": "http.response.start", "status": 404, "headers": []}
-                await send(start)
-                await send({"type": "http.response.body", "body": b""})
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] == "lifespan" or scope["path"].startswith(OPEN) or self._ours(scope):
+            await self.app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _ours(self, scope: Scope) -> bool:
+        """Whether a program of this machine asks, and no web page in a browser here."""
+        client, server = scope.get("client") or ("",), scope.get("server") or (None,)
+        page = any(name == b"origin" for name, _ in scope.get("headers") or ())
+        return self.orders and client[0] in (*HERE, server[0]) and not page
+
+
+def guard(kind: str) -> None:
+    """Put a `Guard` around whatever uvicorn serves in this process: a `proxy` or an api_server."""
+    import uvicorn
+
+    run = uvicorn.run
+
+    def guarded(app: Any, **how: Any) -> None:
+        run(Guard(app, orders=kind == "proxy"), **how)
+
+    uvicorn.run = guarded
+
+
+def answers(url: str) -> bool:
+    """Whether a server says that it is well."""
+    try:
+        _ask(url)
+    except _AWAY:
+        return False
+    return True
 
 
 def joined(proxy: str, server: str, model: str) -> bool:
@@ -50,20 +82,20 @@ def joined(proxy: str, server: str, model: str) -> bool:
         known = json.loads(_ask(f"{proxy}/nodes/status"))
         if server not in known:
             _ask(f"{proxy}/nodes/add", {"url": server, "status": {"models": [model]}})
-    except (OSError, ValueError, TypeError):
+    except (*_AWAY, ValueError, TypeError):
         return False  # it starts, or starts again: asked again at the next look
     return True
 
 
 def gone(proxy: str, server: str) -> None:
     """Tell the proxy that a server has ended."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(*_AWAY, ValueError):
         _ask(f"{proxy}/nodes/remove", {"url": server})
 
 
 def _ask(url: str, order: Any = None) -> bytes:
     data = None if order is None else json.dumps(order).encode()
     asked = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=WITHIN) as reply:
+    with _DIRECT.open(asked, timeout=WITHIN) as reply:
         body: bytes = reply.read(2**20)
         return body

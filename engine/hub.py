@@ -36,6 +36,12 @@ def local(model: str) -> Path:
     return Path(model).expanduser()
 
 
+def called(model: str, folder: Path) -> str:
+    """What people see of a model."""
+    is_nano = folder.resolve() == nano.MODEL.resolve()
+    return "nano" if is_nano else model.rstrip("/").rpartition("/")[2]
+
+
 def find(model: str, settings: Settings) -> Path:
     """The folder of a model, fetched if need be.
 

@@ -11,15 +11,16 @@ FOODCRITIC_ENGINE_URL.
 """
 
 import asyncio
+import os
+import socket
 import sys
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
 import structlog
 
-from engine import card, choice, front, hub, nano
+from engine import card, choice, front, hub
 from engine.plan import Plan
 from foodcritic import supervise
 from foodcritic.errors import SettingsError
@@ -27,8 +28,15 @@ from foodcritic.settings import Settings
 
 #: LMDeploy's own default.
 PORT: Final = 23333
-#: Seconds a health check may take.
-HEALTH: Final = 10.0
+#: What LMDeploy's processes get beside our own settings.
+ENVIRONMENT: Final = {
+    # Cards are counted as the driver counts them; CUDA's own order is by speed.
+    "CUDA_DEVICE_ORDER": card.ORDER,
+    # Not a line in the log for each request, and each look at /health.
+    "UVICORN_LOG_LEVEL": "warning",
+    # A scheduler that stands still is as good as dead, as in the worker (engine.streams).
+    "LMDEPLOY_HEALTH_UNHEALTHY_AFTER": "60",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +51,8 @@ if os.getppid() != int(os.environ["FOODCRITIC_PARENT"]):
 from lmdeploy.cli.entrypoint import run
 if os.environ.get("FOODCRITIC_ENGINE_KEY"):
     sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
-if sys.argv[2] == "proxy":
-    from engine.front import Guard
-    from lmdeploy.serve.proxy.proxy import app
-    app.add_middleware(Guard)
+from engine import front
+front.guard(sys.argv[2])
 run()
 """
 #: Seconds between the proxy's own looks at its servers: one that hangs is left out by then.
@@ -80,7 +86,7 @@ async def serve(
 
     Raises:
         ModelError: it cannot be had, or does not fit.
-        SettingsError: no GPU, fewer GPUs than replicas, or no LMDeploy.
+        SettingsError: no GPU, fewer GPUs than replicas, no LMDeploy, or a port is taken.
     """
     if not choice.installed():
         raise SettingsError("foodcritic engine serve needs LMDeploy: make gpu")
@@ -89,14 +95,16 @@ async def serve(
         raise SettingsError(f"--replicas {replicas}: this machine has {len(cards)} NVIDIA GPU(s)")
     model = settings.model or hub.DEFAULT
     folder = await asyncio.to_thread(hub.find, model, settings)
-    name = "nano" if folder == nano.MODEL else model.rstrip("/").rpartition("/")[2]
+    name = hub.called(model, folder)
     key = settings.engine_key.get_secret_value() if settings.engine_key else None
     if host not in ("127.0.0.1", "localhost") and not key:
         raise SettingsError(f"--host {host} is open to others: set FOODCRITIC_ENGINE_KEY")
+    alone = replicas == 1
+    for taken in range(port, port + (1 if alone else replicas + 1)):
+        _free(host if taken == port else "127.0.0.1", taken)
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    alone = replicas == 1
-    secret = {"FOODCRITIC_ENGINE_KEY": key or ""}
+    env = ENVIRONMENT | _direct() | {"FOODCRITIC_ENGINE_KEY": key or ""}
     proxy = None if alone else f"http://{_reached(host)}:{port}"
     plans = [choice.planned(settings, model, folder, one) for one in cards[:replicas]]
     with ExitStack() as files:
@@ -108,17 +116,27 @@ async def serve(
         if not alone:
             command = [sys.executable, "-c", LAUNCH, "serve", "proxy", "--disable-cache-status"]
             command += ["--server-name", host, "--server-port", str(port)]
-            env = {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": PROXY_LOOKS} | secret
-            children.append(supervise.keep("proxy", command, stop, output=output("proxy"), env=env))
+            told = env | {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": PROXY_LOOKS}
+            children.append(
+                supervise.keep(
+                    "proxy",
+                    command,
+                    stop,
+                    output=output("proxy"),
+                    env=told,
+                    healthy=lambda: asyncio.to_thread(front.answers, f"{proxy}/nodes/status"),
+                )
+            )
         for number, plan in enumerate(plans):
             at, where = (port, host) if alone else (port + 1 + number, "127.0.0.1")
             command = api_server(folder, name, plan, host=where, port=at)
-            env = {"CUDA_VISIBLE_DEVICES": str(cards[number].index)} | secret
+            told = env | {"CUDA_VISIBLE_DEVICES": str(cards[number].index)}
             server = f"http://{_reached(where)}:{at}"
             children.append(
-                _keep(number, command, stop, output(str(number)), env, server, name, proxy)
+                _keep(number, command, stop, output(str(number)), told, server, name, proxy)
             )
-        log.info("engine.serving", url=f"http://{host}:{port}/v1", model=name, logs=str(logs))
+        url = f"http://{_reached(host)}:{port}/v1"
+        log.info("engine.loading", url=url, model=name, replicas=replicas, logs=str(logs))
         await asyncio.gather(*children)
 
 
@@ -135,7 +153,7 @@ async def _keep(
     """Keep one api_server, and the proxy told of it."""
 
     async def healthy() -> bool:
-        well = await asyncio.to_thread(answers, f"{server}/health")
+        well = await asyncio.to_thread(front.answers, f"{server}/health")
         if well and proxy:
             await asyncio.to_thread(front.joined, proxy, server, model)
         return well
@@ -151,13 +169,27 @@ async def _keep(
 
 def _reached(host: str) -> str:
     """Where this machine reaches what listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
-def answers(url: str) -> bool:
-    """Whether a server says that it is well."""
+def _free(host: str, port: int) -> None:
+    """Raise a SettingsError if something listens there: LMDeploy would load its model first."""
     try:
-        with urllib.request.urlopen(url, timeout=HEALTH) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.create_server(found[0][4][:2], family=found[0][0]):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another --port (N replicas "
+            "take the N ports behind it, too)"
+        ) from error
+
+
+def _direct() -> dict[str, str]:
+    """The environment in which LMDeploy's processes reach each other past any proxy."""
+    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    past = ",".join(filter(None, (told, "127.0.0.1", "localhost")))
+    return {"no_proxy": past, "NO_PROXY": past}

@@ -4,6 +4,7 @@
  start ─▶ runs ─┬─ we are told to stop: SIGTERM, then SIGKILL ─▶ end
    ▲            └─ it ends by itself ─▶ `died` ─▶ wait 1, 2, 4 … 30 s ─┐
    └───────────────────────────────────────────────────────────────────┘
+   it beats, and then does not for a minute ─▶ SIGKILL
 ```
 
 A child that ran for a while starts again after one second. It hears of its parent's death by
@@ -31,7 +32,11 @@ SETTLED: Final = 30.0
 STOP_WITHIN: Final = 15.0
 #: The variable that tells a child its parent's process id.
 PARENT: Final = "FOODCRITIC_PARENT"
-#: Seconds between two looks at the parent.
+#: The variable that tells a child where to write, every second, that its event loop runs.
+BEAT: Final = "FOODCRITIC_BEAT"
+#: Seconds without that after which a child is frozen: native code holds the interpreter, say.
+FROZEN: Final = 60.0
+#: Seconds between two looks at the parent, and at the child.
 LOOK: Final = 1.0
 
 log = structlog.get_logger(__name__)
@@ -46,38 +51,49 @@ async def keep(
     output: IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     healthy: Callable[[], Awaitable[bool]] | None = None,
+    frozen: float = FROZEN,
     settled: float = SETTLED,
     first_wait: float = FIRST_WAIT,
 ) -> None:
     """Keep `command` running until `stop` is set.
 
     `died` is told the process id of each child that ended by itself, before the next one starts.
-    `healthy` is asked every few seconds; a child that was healthy and then is not, is killed.
+    `healthy` is asked every few seconds; a child that was healthy and then is not, is killed. So
+    is one that waits in `orphaned` and stands still for `frozen` seconds.
     """
     wait = first_wait
     while not stop.is_set():
         started = time.monotonic()
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **(env or {}), PARENT: str(os.getpid())},
-        )
+        pulse, beat = os.pipe()
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {}), PARENT: str(os.getpid()), BEAT: str(beat)},
+                pass_fds=(beat,),
+            )
+        except BaseException:
+            os.close(pulse)
+            raise
+        finally:
+            os.close(beat)
         log.info("child.started", child=name, pid=child.pid)
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())
-        watching = asyncio.create_task(_watch(name, child, healthy)) if healthy else None
+        watching = [asyncio.create_task(_feel(name, child, pulse, frozen))]
+        if healthy:
+            watching.append(asyncio.create_task(_watch(name, child, healthy)))
         try:
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            if watching:
-                watching.cancel()
+            for watch in watching:
+                watch.cancel()
             if not ended.done():
                 await _end(name, child)
-            await asyncio.gather(
-                ended, stopping, *([watching] if watching else []), return_exceptions=True
-            )
+            await asyncio.gather(ended, stopping, *watching, return_exceptions=True)
+            os.close(pulse)
         if stop.is_set():
             return
         ran = time.monotonic() - started
@@ -98,12 +114,16 @@ async def keep(
 
 async def orphaned(stop: asyncio.Event) -> None:
     """Set `stop` when the parent that started this process under `keep` is gone; else for ever."""
-    parent = os.environ.get(PARENT)
+    parent, beat = os.environ.get(PARENT), int(os.environ.pop(BEAT, "-1"))
     while parent and not stop.is_set():
         if os.getppid() != int(parent):
             log.error("child.orphaned", parent=parent)
             stop.set()
             return
+        if beat >= 0:
+            with contextlib.suppress(OSError):  # the parent looks late, or not any more
+                os.set_blocking(beat, False)
+                os.write(beat, b".")
         await asyncio.sleep(LOOK)
     await stop.wait()
 
@@ -118,14 +138,38 @@ def end_within(seconds: float) -> None:
     timer.start()
 
 
+async def _feel(name: str, child: asyncio.subprocess.Process, pulse: int, frozen: float) -> None:
+    """Kill a child that has begun to beat and stopped.
+
+    Looks are counted, not seconds: when all of us stood still, nobody is to blame.
+    """
+    os.set_blocking(pulse, False)
+    missed: int | None = None
+    while True:
+        await asyncio.sleep(LOOK)
+        try:
+            beats = bool(os.read(pulse, 4096))
+        except BlockingIOError:
+            beats = False
+        if beats:
+            missed = 0
+        elif missed is not None and (missed := missed + 1) * LOOK >= frozen:
+            log.error("child.frozen", child=name, pid=child.pid, seconds=frozen)
+            child.kill()
+            return
+
+
 async def _watch(
     name: str, child: asyncio.subprocess.Process, healthy: Callable[[], Awaitable[bool]]
 ) -> None:
     """Kill a child that was healthy once and is not any more."""
-    was, bad = False, 0
+    was, bad, started = False, 0, time.monotonic()
     while True:
         await asyncio.sleep(5 * LOOK if was else LOOK)
         if await healthy():
+            if not was:
+                took = round(time.monotonic() - started, 1)
+                log.info("child.ready", child=name, pid=child.pid, after=took)
             was, bad = True, 0
         elif was:
             bad += 1

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
 import json
 import os
 import signal
+import socket
 import stat
+import subprocess
 import sys
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -17,13 +22,14 @@ from pathlib import Path
 import pytest
 
 from engine import Generation, Message, front, nano
+from engine import serving as servers
 from engine.openai import OpenAI, connect
 from foodcritic.errors import EngineError, ModelError
 from tests.conftest import settings_for
 from tests.ports import free_port
 
 STANDIN = Path(__file__).parent / "standin"
-GPUS = "".join(f"{n}, NVIDIA H200, 143771, 143155, 580.159.04, 9.0\n" for n in range(2))
+GPUS = "".join(f"{n}, NVIDIA H200, 143771, 143155, 580.159.04, 9.0, GPU-{n}\n" for n in range(2))
 GREEDY = Generation(greedy=True, max_new_tokens=40)
 PATIENCE = 100.0
 
@@ -138,6 +144,7 @@ async def test_replicas_come_back_when_killed_and_none_outlives_us(tmp_path: Pat
     async with serving(home, 2) as (process, url):
         engine = await connected(home, url)
         first, second = await both(engine, home)
+        await asyncio.to_thread(closed, url)
         load = asyncio.create_task(asked(engine, 16))
         await asyncio.sleep(0.1)
         os.kill(first, signal.SIGKILL)
@@ -159,6 +166,60 @@ async def test_replicas_come_back_when_killed_and_none_outlives_us(tmp_path: Pat
             return not any(map(runs, left.values()))
 
         await until(home, "their end", ended)
+
+
+def closed(url: str) -> None:
+    """A web page in a browser here cannot give orders, and nobody can to a server."""
+    host, _, port = url.rpartition(":")
+    key = {"Authorization": "Bearer secret", "Content-Type": "application/json"}
+    page = key | {"Origin": "http://evil.example"}
+    assert status(f"{url}/nodes/status", key) == 200
+    assert status(f"{url}/nodes/status", page) == 404
+    for headers in (key, page):
+        assert status(f"{host}:{int(port) + 1}/update_weights", headers, b"{}") == 404
+        assert status(f"{host}:{int(port) + 1}/v1/models", headers) == 200
+
+
+def status(url: str, headers: dict[str, str], data: bytes | None = None) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers)) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+async def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
+    """LMDeploy would load its model first, and then again and again."""
+    port = free_port(3)
+    two_gpus(tmp_path)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(STANDIN)}
+    env |= {"FOODCRITIC_HOME": str(tmp_path), "FOODCRITIC_MODEL": str(nano.MODEL)}
+    command = [sys.executable, "-m", "foodcritic", "engine", "serve"]
+    with socket.create_server(("127.0.0.1", port + 2)):
+        done = await asyncio.create_subprocess_exec(
+            *command, "--port", str(port), "--replicas", "2", env=env, stderr=subprocess.PIPE
+        )
+        _, said = await asyncio.wait_for(done.communicate(), PATIENCE)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1, port {port + 2}: " in " ".join(said.decode().split())
+    assert '"child.started"' not in said.decode()
+
+
+def test_this_machines_servers_are_asked_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where http_proxy is set for the world's sake, no server ever looked well."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "intern.example")
+
+    class Well(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Well) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert front.answers(f"http://127.0.0.1:{server.server_port}/health")
+    assert servers._direct()["NO_PROXY"] == "intern.example,127.0.0.1,localhost"
 
 
 async def test_strangers_cannot_tell_the_proxy_of_servers() -> None:

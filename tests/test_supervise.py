@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from foodcritic import db as database
 from foodcritic import orphans, queue, supervise
@@ -43,6 +44,55 @@ async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     stop.set()
     await asyncio.wait_for(keeping, HANG)
     assert len(set(dead)) >= 2
+
+
+async def test_a_child_that_freezes_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Native code that never lets go of the interpreter: nothing inside could notice."""
+    monkeypatch.setattr(supervise, "LOOK", 0.05)
+    marks = tmp_path / "marks"
+    command = script(
+        tmp_path,
+        "import asyncio, os, signal\n"
+        "from foodcritic import supervise\n"
+        "async def main():\n"
+        "    asyncio.ensure_future(supervise.orphaned(asyncio.Event()))\n"
+        "    await asyncio.sleep(0.1)\n"
+        f"    open({str(marks)!r}, 'a').write('x')\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "asyncio.run(main())",
+    )
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+
+    keeping = asyncio.create_task(
+        supervise.keep("child", command, stop, died=died, frozen=0.5, first_wait=0.01)
+    )
+    await until(lambda: marks.exists() and marks.read_text() == "xx")
+    assert len(dead) == 1
+    await until(lambda: len(dead) == 2)
+    stop.set()
+    await asyncio.wait_for(keeping, HANG)
+
+
+async def test_a_child_that_never_beats_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's program, or ours while it loads its model."""
+    monkeypatch.setattr(supervise, "LOOK", 0.01)
+    command = script(tmp_path, "import time; time.sleep(0.5); raise SystemExit(3)")
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+        stop.set()
+
+    with structlog.testing.capture_logs() as logged:
+        await supervise.keep("child", command, stop, died=died, frozen=0.02, first_wait=0.01)
+    assert [line["code"] for line in logged if line["event"] == "child.died"] == [3]
 
 
 async def test_a_child_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> None:

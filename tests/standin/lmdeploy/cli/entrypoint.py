@@ -73,6 +73,7 @@ def answering(model: str, key: str | None) -> Starlette:
     return Starlette(
         routes=[
             Route("/health", health),
+            Route("/update_weights", health, methods=["POST"]),  # unpickles what it gets
             Route("/v1/models", models),
             Route("/v1/chat/completions", chat, methods=["POST"]),
         ]
