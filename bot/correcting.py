@@ -35,20 +35,14 @@ from bot.taps import here, notice
 from bot.texts import Lang
 from foodcritic import askings, corrections, privacy, prompts, queue
 from foodcritic.askings import Asking, Wants
-from foodcritic.columns import JobKind, JobStatus
 from foodcritic.corrections import Correction
-from foodcritic.critique import Candidate
 from foodcritic.errors import CorrectionError, CorrectionNotFound, JobNotFound
-from foodcritic.jobs import Job
 
 log = structlog.get_logger(__name__)
 
 DATA: Final = re.compile(
     r"(fix|none|name|text|leave|undo):([1-9]\d{0,17})|(dish):([1-9]\d{0,17}):(\d)"
 )
-#: Jobs whose answer can be corrected: words about food.
-KINDS: Final = (JobKind.CRITIQUE, JobKind.QUESTION, JobKind.CHOICE)
-CJK: Final = re.compile(r"[\u3400-\u9fff]")
 #: Characters of a better answer that are shown back.
 SHOWN: Final = 200
 
@@ -57,19 +51,6 @@ def register(application: Any, desk: Desk) -> None:
     """Add the taps; replies come through `heard`."""
     pattern = r"^(fix|dish|none|name|text|leave|undo):"
     application.add_handler(CallbackQueryHandler(bound(desk, on_tap), pattern=pattern))
-
-
-def candidates(job: Job, lang: Lang) -> list[str]:
-    """The dishes an answer also thought of, in the order of its candidates."""
-    found = job.critique or {}
-    own = {found.get("dish_zh"), found.get("dish_en")} - {None}
-    names = []
-    for entry in found.get("candidates") or ():
-        made = Candidate(name_zh=entry.get("name_zh"), name_en=entry.get("name_en"))
-        name = made.name(lang)
-        if name and not own & {made.name_zh, made.name_en} and name not in names:
-            names.append(name)
-    return names
 
 
 # -- taps --------------------------------------------------------------------------------------
@@ -108,20 +89,15 @@ async def ask(desk: Desk, query: CallbackQuery, lang: Lang, job_id: int) -> None
     """Ask what was wrong, in a message that replaces the last one that asked."""
     job = await here(desk.db, query, job_id)
     message = query.message
-    if (
-        job is None
-        or not isinstance(message, Message)
-        or job.status is not JobStatus.SUCCEEDED
-        or job.kind not in KINDS
-    ):
+    if job is None or not isinstance(message, Message) or not corrections.is_correctable(job):
         await notice(query, texts.text(lang, "tap-stale"))
         return
     await notice(query, "")
     user = query.from_user
     asking, before = await askings.begin(desk.db, job.id, CHANNEL, message.chat.id, user.id)
-    names = candidates(job, lang)
+    names = corrections.candidates(job, lang)
     keyboard = [[(name, f"dish:{asking.id}:{n}")] for n, name in enumerate(names)]
-    if (job.critique or {}).get("dish_zh") or (job.critique or {}).get("dish_en"):
+    if corrections.names_a_dish(job):
         keyboard.append([(texts.text(lang, "button-no-dish"), f"none:{asking.id}")])
     keyboard += [
         [
@@ -145,7 +121,7 @@ async def choose(
     except JobNotFound:
         await notice(query, texts.text(lang, "tap-stale"))
         return
-    names = candidates(job, lang)
+    names = corrections.candidates(job, lang)
     if number is not None and number >= len(names):
         await notice(query, texts.text(lang, "tap-stale"))
         return
@@ -192,7 +168,7 @@ async def heard(desk: Desk, message: Message) -> bool:
         return False
     lang = await language(desk, user, message.chat)
     given: dict[str, str] = {asking.wants: message.text}
-    written = "zh" if CJK.search(message.text) else "en"
+    written = corrections.written_in(message.text)
     try:
         made = await corrections.propose(
             desk.db, asking.job_id, CHANNEL, user.id, lang=written, **given

@@ -12,6 +12,7 @@ text are two halves of one, and saying either again replaces what was said befor
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,13 +21,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from foodcritic import audit, tables
-from foodcritic.columns import ReviewStatus
+from foodcritic.columns import JobKind, JobStatus, ReviewStatus
+from foodcritic.critique import Candidate
 from foodcritic.db import Database
+from foodcritic.dishes import Lang
 from foodcritic.errors import CorrectionError, CorrectionNotFound, JobNotFound
+from foodcritic.jobs import Job
 
 #: Characters of a dish's name, and of a better answer (a Telegram message holds 4096).
 LONGEST_DISH: Final = 60
 LONGEST_TEXT: Final = 4096
+#: Jobs whose answer can be corrected: words about food.
+KINDS: Final = (JobKind.CRITIQUE, JobKind.QUESTION, JobKind.CHOICE)
+_CJK: Final = re.compile(r"[\u3400-\u9fff]")
 
 C, J = tables.Correction, tables.Job
 
@@ -46,6 +53,34 @@ class Correction:
     status: ReviewStatus
     created: datetime
     reviewed: datetime | None
+
+
+def is_correctable(job: Job) -> bool:
+    """Whether a job has an answer that somebody can correct."""
+    return job.status is JobStatus.SUCCEEDED and job.kind in KINDS
+
+
+def candidates(job: Job, lang: Lang) -> list[str]:
+    """The dishes an answer also thought of, in the order of its candidates."""
+    found = job.critique or {}
+    own = {found.get("dish_zh"), found.get("dish_en")} - {None}
+    names = []
+    for entry in found.get("candidates") or ():
+        made = Candidate(name_zh=entry.get("name_zh"), name_en=entry.get("name_en"))
+        name = made.name(lang)
+        if name and not own & {made.name_zh, made.name_en} and name not in names:
+            names.append(name)
+    return names
+
+
+def names_a_dish(job: Job) -> bool:
+    """Whether an answer says that there is a dish, which may be wrong."""
+    return bool((job.critique or {}).get("dish_zh") or (job.critique or {}).get("dish_en"))
+
+
+def written_in(text: str) -> Lang:
+    """The language of what somebody typed."""
+    return "zh" if _CJK.search(text) else "en"
 
 
 async def propose(

@@ -13,8 +13,8 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 
 from engine import nano
 from engine import openvino as openvino_engine
+from foodcritic import corrections, feedback, privacy, queue, tables
 from foodcritic import db as database
-from foodcritic import feedback, privacy, queue, tables
 from foodcritic.db import Database
 from foodcritic.queue import JobStatus
 from foodcritic.settings import Settings
@@ -204,6 +204,51 @@ async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) ->
         await expect(page.locator("#fc-consent")).to_be_hidden()
 
 
+async def test_an_answer_is_corrected_the_correction_shown_again_and_taken_back(
+    kitchen: Database,
+) -> None:
+    """By the keyboard, too; what is typed is no markup, and consent is asked once."""
+    seen = Seen()
+    async with (
+        serving(kitchen, Scripted(pieces=[RAMEN])) as url,
+        chromium() as browser,
+        tab(browser, url, seen) as page,
+    ):
+        card, pencil = page.locator("#fc-fix"), page.locator(".fc-fix")
+        for answers in (1, 2):
+            await send(page, "", dish(answers))
+            await quiet(page, answers)
+        await expect(pencil).to_have_count(2)
+        await expect(pencil.first).to_have_attribute("aria-label", "Correct this answer")
+        await pencil.first.press("Enter")
+        await card.get_by_label("Pho").check()
+        await page.locator("#fc-fix button.primary").press("Enter")
+        await expect(page.locator(".toast-body")).to_contain_text("Pho")
+        await expect(card).to_be_hidden()
+        await page.locator("#fc-consent button").first.click()
+        await expect(page.locator("#fc-consent")).to_be_hidden()
+        (said,) = await corrections.pending(kitchen)
+        visitor = await visitor_of(kitchen)
+        first, _ = await transcript.turns(kitchen, visitor)
+        assert (said.job_id, said.dish, said.lang) == (first.id, "Pho", "en")
+        await page.reload()
+        await quiet(page, 2)
+        await pencil.first.click()
+        await expect(card.get_by_label("Pho")).to_be_checked()
+        await page.fill("#fc-fix-dish input, #fc-fix-dish textarea", "<img src=//evil.example/x>")
+        await page.locator("#fc-fix button.primary").click()
+        await expect(page.locator(".toast-body").last).to_contain_text("<img src=//evil")
+        await expect(page.locator("#fc-consent")).to_be_hidden()
+        await pencil.first.click()
+        await card.get_by_role("button", name="Take it back").click()
+        await expect(card).to_be_hidden()
+        async with asyncio.timeout(EYES / 1000):
+            while await corrections.pending(kitchen):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert {urlsplit(address).hostname for address in seen.asked} <= {"127.0.0.1", None}
+        assert seen.complaints == []
+
+
 async def test_a_visitor_sees_what_is_held_and_deletes_it_all(kitchen: Database) -> None:
     engine, seen = Scripted(pieces=[RAMEN]), Seen()
     async with (
@@ -214,7 +259,7 @@ async def test_a_visitor_sees_what_is_held_and_deletes_it_all(kitchen: Database)
         await page.locator(".fc-sample").first.click()
         await quiet(page, 1)
         await page.click("#fc-privacy")
-        await expect(page.locator("dd")).to_have_text(["1", "1", "0"])
+        await expect(page.locator("dd")).to_have_text(["1", "1", "0", "0"])
         async with page.expect_download() as download:
             await page.click("text=Download my data")
         assert (await download.value).suggested_filename == "foodcritic.zip"
@@ -343,13 +388,16 @@ async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
         await quiet(page, 2)
         assert len(await page.locator(ANSWERS).nth(1).inner_text()) > 10
         if folder := os.environ.get("FOODCRITIC_SCREENSHOTS"):
-            await page.set_viewport_size({"width": 1280, "height": 860})
+            await page.set_viewport_size({"width": 1240, "height": 1060})
+            await page.mouse.click(620, 110)  # nothing is pointed at or being typed into
             await page.screenshot(path=Path(folder) / "web.png")
             await page.emulate_media(color_scheme="dark")
             await page.set_viewport_size({"width": 390, "height": 844})
             await page.goto(f"{url}/zh/")
             await page.locator(".fc-sample").nth(1).click()
             await quiet(page, 3)
+            await page.mouse.click(200, 100)
+            await page.evaluate("scrollTo(0, 0)")
             await page.screenshot(path=Path(folder) / "web-phone.png")
     await engine.close()
 

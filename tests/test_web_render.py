@@ -38,7 +38,7 @@ def test_a_critique_gets_a_masthead_and_a_seal() -> None:
     assert "日式拉面 · Japanese" in shown
     assert "<b>8</b><small>/10</small>" in shown
     assert shown.count("Ramen") == 1  # the first line is not repeated
-    assert shown.endswith("The broth is deep.")
+    assert shown.endswith(f"The broth is deep.\n\n{render.WHOLE}")
 
 
 def test_an_answer_keeps_its_own_language_whatever_the_page_speaks() -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine import worker
-from foodcritic import feedback, queue
+from foodcritic import bans, corrections, feedback, queue
 from foodcritic.db import Database
+from foodcritic.dishes import Lang
 from foodcritic.errors import PhotoError, QueueFull
 from foodcritic.queue import JobKind, JobStatus
 from tests.engines import Scripted
@@ -114,6 +116,88 @@ async def test_a_rating_is_stored_replaced_and_taken_back(db: Database) -> None:
     for rating, stored in ((1, {job.id: 1}), (-1, {job.id: -1}), (None, {})):
         assert await talk.rate(db, ANN, job.id, rating)  # type: ignore[arg-type]
         assert await feedback.ratings(db, "web", ANN.id, [job.id]) == stored
+
+
+CRITIQUE = {
+    "dish_en": "Ramen",
+    "dish_zh": "日式拉面",
+    "candidates": [
+        {"name_en": "Ramen", "name_zh": "日式拉面", "probability": 0.8},
+        {"name_en": "Pho", "name_zh": "越南河粉", "probability": 0.1},
+    ],
+}
+
+
+async def judged(db: Database, lang: Lang = "en") -> int:
+    """The id of an answered question."""
+    job = await talk.ask(db, ANN, lang=lang, pictures=[dish(1)])
+    claimed = await queue.claim(db, "w")
+    assert claimed is not None
+    await queue.finish(db, claimed, answer="**Ramen**", critique=CRITIQUE, model="nano")
+    return job.id
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"pick": 0}, ("Pho", None, "en")),
+        ({"pick": -1}, ("no dish", None, "en")),
+        ({"pick": 0, "dish": " 肠粉 "}, ("肠粉", None, "zh")),
+        ({"text": "It is laksa."}, (None, "It is laksa.", "en")),
+        ({"dish": "Laksa", "text": "好吃。"}, ("Laksa", "好吃。", "zh")),
+        ({"dish": "<script>\x00x"}, ("<script>x", None, "en")),
+    ],
+)
+async def test_a_correction_waits_for_review_as_the_bots_do(
+    db: Database, given: dict[str, Any], stored: tuple[str | None, str | None, str]
+) -> None:
+    job = await judged(db)
+    made = await talk.correct(db, ANN, job, **{"pick": None, "dish": "", "text": "", **given})
+    assert (made.dish, made.text, made.lang) == stored
+    assert (made.channel, made.user_id, made.model) == ("web", ANN.id, "nano")
+    assert [c.id for c in await corrections.pending(db)] == [made.id]
+
+
+async def test_a_second_correction_replaces_the_first_and_can_be_taken_back(db: Database) -> None:
+    job, withdrawn = await judged(db, "zh"), list[Collection[int]]()
+
+    def withdraw(home: Path, photos: object, said: Collection[int], answers: object) -> int:
+        withdrawn.append(said)
+        return 1
+
+    first = await talk.correct(db, ANN, job, pick=0, dish="", text="")
+    assert first.dish == "越南河粉"
+    second = await talk.correct(db, ANN, job, pick=None, dish="叻沙", text="")
+    assert (second.id, second.dish) == (first.id, "叻沙")
+    assert not await talk.take_back(db, BEN, job, withdraw=withdraw)
+    assert await talk.take_back(db, ANN, job, withdraw=withdraw)
+    assert withdrawn == [(first.id,)]
+    assert await corrections.pending(db) == ()
+
+
+async def test_what_a_browser_says_of_a_correction_is_not_believed(db: Database) -> None:
+    """Others' answers, answers that are not there, candidates that are not, too much, nothing."""
+    job = await judged(db)
+    waiting = await talk.ask(db, ANN, lang="en", question="Hot?")
+    nothing: dict[str, Any] = {"pick": None, "dish": "", "text": ""}
+    for visitor, number, given, code in (
+        (BEN, job, {"pick": 0}, "fix_stale"),
+        (ANN, waiting.id, {"dish": "Pho"}, "fix_stale"),
+        (ANN, 10**9, {"dish": "Pho"}, "fix_stale"),
+        (ANN, job, {"pick": 1}, "fix_stale"),
+        (ANN, job, {"pick": -2}, "fix_stale"),
+        (ANN, job, {}, "fix_empty"),
+        (ANN, job, {"dish": "\x00 ", "text": "\x07"}, "fix_empty"),
+        (ANN, job, {"dish": "x" * 61}, "fix_too_long_dish"),
+        (ANN, job, {"text": "x" * 4097}, "fix_too_long_text"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await talk.correct(db, visitor, number, **(nothing | given))
+        assert refused.value.code == code, given
+    await bans.ban(db, "web", ANN.id, actor="telegram:1")
+    with pytest.raises(Refused):
+        await talk.correct(db, ANN, job, pick=0, dish="", text="")
+    assert await corrections.pending(db) == ()
 
 
 async def test_watching_shows_the_wait_the_growing_text_and_the_end(db: Database) -> None:

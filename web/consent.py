@@ -1,7 +1,7 @@
-"""May what a visitor sends train the model? A card that asks, once, after their first rating.
+"""May what a visitor sends train the model? A card that asks, once.
 
-As in Telegram: it is about photos of their own, and who does not answer is not asked again. The
-answer can be changed at ``/privacy`` (`web.rights`).
+As in Telegram: after their first correction, or rating of an answer to a photo of theirs; who does
+not answer is not asked again. The answer can be changed at ``/privacy`` (`web.rights`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ def build(db: Database, texts: Texts, withdraw: Withdraw) -> gr.Column:
 async def ask_once(db: Database, visitor: Visitor, job_id: int) -> Any:
     """The card, shown, if this rating is the first of an answer to a photo; else nothing new."""
     job = await queue.get(db, job_id)
-    if not job.photos or not await privacy.is_due(db, CHANNEL, visitor.id):
+    return await ask(db, visitor) if job.photos else gr.skip()
+
+
+async def ask(db: Database, visitor: Visitor) -> Any:
+    """The card, shown, to who was not asked before; else nothing new."""
+    if not await privacy.is_due(db, CHANNEL, visitor.id):
         return gr.skip()
     await privacy.asked(db, CHANNEL, visitor.id)
     return gr.Column(visible=True)

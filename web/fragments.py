@@ -13,7 +13,8 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
     other = "zh" if texts.lang == "en" else "en"
     leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
     return (
-        f'<header class="fc-masthead" data-lost="{html.escape(texts.lost)}">'
+        f'<header class="fc-masthead" data-lost="{html.escape(texts.lost)}"'
+        f' data-fix="{html.escape(texts.fix)}">'
         f"<div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>"
         f'<nav><button type="button" class="fc-link" id="fc-new" aria-label="{texts.new}">'
         f'<b aria-hidden="true">+</b><span>{texts.new}</span></button>{leave}'

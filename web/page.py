@@ -3,7 +3,7 @@
     masthead ─ title, language, light or dark
     critique: chat (transcript, box, four questions) │ samples by cuisine, sampling, a caution
     memes:    `web.memes`
-    consent:  `web.consent`, a card over both
+    consent, corrections: `web.consent`, `web.correcting`, cards over both
 
 Every event ends in `show`, which streams the conversation from the database: what the browser says
 about it is never believed. Who is asking comes from the signed session (`web.guard`).
@@ -23,7 +23,7 @@ import structlog
 from foodcritic import photos
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
-from web import consent, fragments, memes, render, talk, transcript
+from web import consent, correcting, fragments, memes, render, talk, transcript
 from web.events import QUICK, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View
@@ -51,6 +51,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withd
             fragments.masthead(texts, with_exit=settings.web_password is not None), padding=False
         )
         question = consent.build(db, texts, withdraw)
+        correcting.build(db, texts, question, withdraw)
         with gr.Tabs(elem_id="fc-tabs"):
             with gr.Tab(texts.tab_talk), gr.Row(elem_id="fc-table", equal_height=False):
                 with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):

@@ -19,6 +19,9 @@ from web.texts import TEXTS, Texts
 
 Message = dict[str, Any]
 
+#: By this page.js knows a whole answer, which can be corrected.
+WHOLE: Final = '<div class="fc-whole"></div>'
+
 _STARTED: Final = Position(ahead=0, seconds=0.0)
 # A picture in Markdown would be fetched: it stays text.
 _PICTURE: Final = re.compile(r"!(?=\[)")
@@ -92,7 +95,7 @@ def _critique(job: Job, texts: Texts) -> str:
             f'<div class="fc-photo-number">{texts.photo_number.format(number=number)}</div>'
         )
         parts.append(_about_one(other, (), job.kind, spoken))
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join([*filter(None, parts), WHOLE])
 
 
 def _about_one(text: str, candidates: Sequence[Candidate], kind: JobKind, texts: Texts) -> str:

@@ -1,4 +1,4 @@
-"""What a visitor can do: ask, watch the answer grow, stop it, try again, rate it, start over.
+"""What a visitor can do: ask, watch the answer grow, stop it, try again, rate and correct it.
 
     await ask(db, visitor, question="…", photos=[bytes, …], lang="zh", sampling=…)
     async for view in watch(db, visitor): …          a View whenever something changed, until quiet
@@ -16,12 +16,25 @@ from typing import Any, Final
 
 import structlog
 
-from foodcritic import dialogue, feedback, limits, photos, prompts, queue, wake
+from foodcritic import (
+    bans,
+    corrections,
+    dialogue,
+    feedback,
+    limits,
+    photos,
+    privacy,
+    prompts,
+    queue,
+    wake,
+)
 from foodcritic.columns import JobKind
+from foodcritic.corrections import Correction
 from foodcritic.db import Database
-from foodcritic.errors import JobNotFound
+from foodcritic.errors import CorrectionError, JobNotFound
 from foodcritic.jobs import Job, NewJob, Position
 from foodcritic.photos import Photo
+from foodcritic.privacy import Withdraw
 from web import transcript
 from web.texts import Lang
 from web.transcript import CHANNEL, Visitor
@@ -156,6 +169,56 @@ async def toggle(db: Database, visitor: Visitor, job_id: int, rating: feedback.R
     before = (await feedback.ratings(db, CHANNEL, visitor.id, [job_id])).get(job_id)
     now: feedback.Rating | None = None if before == rating else rating
     return (now or 0) if await rate(db, visitor, job_id, now) else 0
+
+
+async def correctable(db: Database, visitor: Visitor, job_id: int) -> Job | None:
+    """The visitor's own job, if its answer can be corrected by them."""
+    job = await _own(db, visitor, job_id)
+    if job is None or not corrections.is_correctable(job):
+        return None
+    return None if await bans.banned(db, db.settings, CHANNEL, visitor.id) else job
+
+
+async def correct(
+    db: Database, visitor: Visitor, job_id: int, *, pick: int | None, dish: str, text: str
+) -> Correction:
+    """Say what an answer should have been: a dish that was picked or typed, a better text, or both.
+
+    `pick` is one of `corrections.candidates` in the answer's language, -1 for no dish at all.
+
+    Raises:
+        Refused: it says nothing, too much, or of an answer that is not theirs to correct.
+    """
+    job = await correctable(db, visitor, job_id)
+    if job is None:
+        raise Refused("fix_stale")
+    lang: Lang = "zh" if job.lang == "zh" else "en"
+    named, names = dish.strip(), corrections.candidates(job, lang)
+    written = corrections.written_in(named + text) if named or text.strip() else lang
+    if not named and pick is not None:
+        if not -1 <= pick < len(names):
+            raise Refused("fix_stale")
+        named = prompts.NO_DISH_NAME[lang] if pick < 0 else names[pick]
+    try:
+        made = await corrections.propose(
+            db, job.id, CHANNEL, visitor.id, dish=named or None, text=text or None, lang=written
+        )
+    except CorrectionError as error:
+        if error.code != "too_long":
+            raise Refused("fix_empty" if error.code == "empty" else "fix_stale") from error
+        of_dish = len(named) > corrections.LONGEST_DISH
+        most = corrections.LONGEST_DISH if of_dish else corrections.LONGEST_TEXT
+        raise Refused(f"fix_too_long_{'dish' if of_dish else 'text'}", limit=most) from error
+    except JobNotFound as error:
+        raise Refused("fix_stale") from error
+    log.info("web.corrected", job=job.id, correction=made.id)
+    return made
+
+
+async def take_back(db: Database, visitor: Visitor, job_id: int, *, withdraw: Withdraw) -> bool:
+    """Take the visitor's correction of an answer back, also out of what was learnt from."""
+    said = await corrections.of(db, job_id, CHANNEL, visitor.id)
+    return said is not None and await privacy.take_back(db, said, withdraw=withdraw)
 
 
 async def look(db: Database, visitor: Visitor) -> View:

@@ -97,6 +97,23 @@ EN: Final = Texts(
     no_card="There is no critique of a dish in your conversation yet.",
     meme_like="Funny",
     meme_dislike="Not funny",
+    fix="Correct this answer",
+    fix_title="What is it really?",
+    fix_dish="The dish",
+    fix_none="No dish at all",
+    fix_other="Another dish",
+    fix_text="A better answer",
+    fix_send="Send",
+    fix_leave="Never mind",
+    fix_undo="Take it back",
+    fix_noted_dish="Noted: {dish}.",
+    fix_noted_text="Noted, a better answer.",
+    fix_thanks="Thank you. Somebody reads it before anything changes.",
+    fix_undone="Taken back.",
+    fix_empty="Choose a dish, or write its name or a better answer.",
+    fix_too_long_dish="That is longer than the name of a dish: {limit} characters are the most.",
+    fix_too_long_text="That is longer than I can keep: {limit} characters are the most.",
+    fix_stale="This answer cannot be corrected.",
     privacy="Privacy",
     privacy_title="What I hold about you",
     privacy_who=(
@@ -108,14 +125,16 @@ EN: Final = Texts(
     held_questions="Questions, with their answers",
     held_photos="Photos, as you sent them",
     held_ratings="Ratings",
+    held_corrections="Corrections",
     kept="I keep them until you delete them.",
     kept_days=(
         "I delete a question, its answer and its photos {days} days after the answer, "
         "except those I may learn from."
     ),
     consent_ask=(
-        "May I learn from you? If you agree, the photos and questions you send me and your thumbs "
-        "up may be used to train my models. If not, I work just the same."
+        "May I learn from you? If you agree, the photos and questions you send me, your thumbs up "
+        "and your corrections may be used to train my models. The people who run me look at "
+        "corrections first. If not, I work just the same."
     ),
     consent_later="You can change your mind at any time under {privacy}.",
     consent_agree="Yes, learn from me",
@@ -127,10 +146,13 @@ EN: Final = Texts(
     learn_unasked="I learn nothing from what you send, because you have not said that I may.",
     learn_stop="Learn nothing from me any more",
     download="Download my data",
-    download_hint="A zip file: questions, answers and ratings as JSON, photos as you sent them.",
+    download_hint=(
+        "A zip file: questions, answers, ratings and corrections as JSON, photos as you sent them."
+    ),
     forget="Delete everything",
     forget_ask=(
-        "All your questions, their answers, photos and ratings go, and I learn from them no more. "
+        "All your questions, their answers, photos, ratings and corrections go, and I learn from "
+        "them no more. "
         "This cannot be undone. What a model has learnt stays in it until its next training, "
         "which begins without you."
     ),
@@ -217,6 +239,23 @@ ZH: Final = Texts(
     no_card="你的对话里还没有一篇对菜的点评。",
     meme_like="好笑",
     meme_dislike="不好笑",
+    fix="纠正这个回答",
+    fix_title="其实是什么？",
+    fix_dish="菜名",
+    fix_none="根本不是菜",
+    fix_other="另一道菜",
+    fix_text="更好的回答",
+    fix_send="提交",
+    fix_leave="算了",
+    fix_undo="收回",
+    fix_noted_dish="记下了：{dish}。",
+    fix_noted_text="记下了更好的回答。",
+    fix_thanks="谢谢。有人看过之后才会生效。",
+    fix_undone="已收回。",
+    fix_empty="请选一道菜，或者写出菜名或更好的回答。",
+    fix_too_long_dish="菜名没有这么长：最多 {limit} 个字。",
+    fix_too_long_text="太长了，最多 {limit} 个字。",
+    fix_stale="这个回答不能纠正。",
     privacy="隐私",
     privacy_title="我保存了你的什么",
     privacy_who=(
@@ -227,10 +266,12 @@ ZH: Final = Texts(
     held_questions="提问和回答",
     held_photos="照片（原图）",
     held_ratings="评分",
+    held_corrections="纠正",
     kept="一直保存，直到你删除。",
     kept_days="回答之后 {days} 天，问题、回答和照片都会删除；你同意我学习的除外。",
     consent_ask=(
-        "我可以向你学习吗？如果你同意，你发来的照片和问题、点的赞，可能会用来训练我的模型。"
+        "我可以向你学习吗？如果你同意，你发来的照片和问题、点的赞和做的纠正，可能会用来训练我的模型。"
+        "纠正会先由运营者看过。"
         "不同意也没关系，一切照常。"
     ),
     consent_later="随时可以在“{privacy}”里改变主意。",
@@ -243,10 +284,10 @@ ZH: Final = Texts(
     learn_unasked="你还没有表示同意，所以我不会用你发来的内容学习。",
     learn_stop="不要再向我学习",
     download="下载我的数据",
-    download_hint="一个 zip 文件：提问、回答和评分是 JSON，照片是你发来的原图。",
+    download_hint="一个 zip 文件：提问、回答、评分和纠正是 JSON，照片是你发来的原图。",
     forget="全部删除",
     forget_ask=(
-        "你的全部提问、回答、照片和评分都会删除，我以后学习也不再用到。无法恢复。"
+        "你的全部提问、回答、照片、评分和纠正都会删除，我以后学习也不再用到。无法恢复。"
         "模型已经学到的，会留到下一次训练；下一次训练不再有你的内容。"
     ),
     forget_sure="是的，全部删除",

@@ -94,6 +94,24 @@ class Texts:
     no_card: str
     meme_like: str
     meme_dislike: str
+    # what was wrong with an answer
+    fix: str
+    fix_title: str
+    fix_dish: str
+    fix_none: str
+    fix_other: str
+    fix_text: str
+    fix_send: str
+    fix_leave: str
+    fix_undo: str
+    fix_noted_dish: str
+    fix_noted_text: str
+    fix_thanks: str
+    fix_undone: str
+    fix_empty: str
+    fix_too_long_dish: str
+    fix_too_long_text: str
+    fix_stale: str
     # what is held about a visitor, and their say over it
     privacy: str
     privacy_title: str
@@ -102,6 +120,7 @@ class Texts:
     held_questions: str
     held_photos: str
     held_ratings: str
+    held_corrections: str
     kept: str
     kept_days: str
     consent_ask: str

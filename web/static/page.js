@@ -3,13 +3,39 @@
   const remembered = localStorage.getItem("foodcritic-theme");
   if (remembered) document.body.classList.toggle("dark", remembered === "dark");
   document.addEventListener("click", (event) => {
+    const fix = event.target.closest(".fc-fix");
+    if (fix) {
+      const place = [...document.querySelectorAll("#fc-chat .bot-row")].indexOf(answerOf(fix.closest(".message-buttons")));
+      document.querySelector("#fc-fix-bell").dispatchEvent(new CustomEvent("fix", { detail: { place } }));
+    }
     if (event.target.closest("#fc-new")) document.querySelector("#fc-clear").click();
     if (!event.target.closest("#fc-theme")) return;
     const dark = document.body.classList.toggle("dark");
     localStorage.setItem("foodcritic-theme", dark ? "dark" : "light");
   });
-  const lost = document.querySelector(".fc-masthead").dataset.lost;
+  const { lost, fix } = document.querySelector(".fc-masthead").dataset;
+  const answerOf = (bar) => bar.previousElementSibling;
+  const pencil = '<svg viewBox="0 0 24 24" width="100%" height="100%" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linejoin="round" aria-hidden="true"><path d="M4 20l1-4.5L16.5 4a1.8 1.8 0 0 1 2.5 0l1 1a1.8 1.8 0 0 1 0 2.5L8.5 19z M14.5 6l3.5 3.5"/></svg>';
+  // A pencil beside the thumbs of each whole answer; Gradio's own would edit its HTML.
+  const pencils = () => {
+    document.querySelectorAll("#fc-chat .message-buttons-left").forEach((bar) => {
+      const there = bar.querySelector(".fc-fix");
+      const whole = answerOf(bar)?.matches(":has(.fc-whole)");
+      if (!whole) there?.remove();
+      const like = whole && !there && [...bar.querySelectorAll(".icon-button")].pop();
+      if (!like) return;
+      const button = like.cloneNode();
+      button.classList.add("fc-fix");
+      button.title = fix;
+      button.setAttribute("aria-label", fix);
+      const icon = like.querySelector("div").cloneNode();
+      icon.innerHTML = pencil;
+      button.append(icon);
+      like.after(button);
+    });
+  };
   const mend = () => {
+    pencils();
     // Gradio labels each message with its source, tags and all: let the text speak for itself.
     document.querySelectorAll("#fc-chat [data-testid][aria-label]").forEach((message) => message.removeAttribute("aria-label"));
     // It says this in English alone.

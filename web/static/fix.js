@@ -1,0 +1,1 @@
+element.closest("#fc-fix-bell").addEventListener("fix", (event) => trigger("click", { place: event.detail.place }));
