@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -307,6 +308,37 @@ async def test_uploads_are_gone_when_the_page_stops(db: Database) -> None:
         assert path.is_relative_to(db.settings.home / "web")
         assert path.exists()
     assert [*(db.settings.home / "web").glob("uploads-*")] == []
+
+
+async def test_what_a_killed_process_left_is_gone_at_the_next_start(db: Database) -> None:
+    """Its photos are strangers'; another page over the same home keeps its own."""
+    home = db.settings.home / "web"
+    holds = "import sys, time; from pathlib import Path; from web import scratch\n"
+    holds += "with scratch.folder(Path(sys.argv[1])) as path:\n"
+    holds += "    (path / 'photo.jpg').touch(); print(path, flush=True); time.sleep(600)"
+    home.mkdir()
+    paths, children = [], []
+    try:
+        for _ in range(2):
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", holds, str(home)), stdout=asyncio.subprocess.PIPE
+            )
+            children.append(child)
+            assert child.stdout is not None
+            paths.append(Path((await child.stdout.readline()).decode().strip()))
+        killed, living = paths
+        children[0].kill()
+        await children[0].wait()
+        async with serving(db) as url, client(url) as http:
+            assert not killed.exists()
+            assert (living / "photo.jpg").exists()
+            assert (await http.get("/healthz")).text == "ok"
+            assert len([*home.glob("uploads-*")]) == 2
+    finally:
+        for child in children:
+            if child.returncode is None:
+                child.kill()
+            await child.wait()
 
 
 async def test_a_stop_ends_open_streams_at_once(db: Database) -> None:

@@ -6,10 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import socket
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -22,14 +19,12 @@ from foodcritic.db import Database
 from foodcritic.errors import SettingsError
 from foodcritic.privacy import Withdraw
 from foodcritic.settings import Settings
-from web import guard
+from web import guard, scratch
 
 log = structlog.get_logger(__name__)
 
 #: Seconds open requests may take to end when we stop.
 PATIENCE: Final = 3
-#: Seconds after which an upload folder that a killed process left is removed.
-ABANDONED: Final = 24 * 3600
 
 
 async def run(
@@ -143,14 +138,11 @@ def _environment(home: Path) -> Iterator[None]:
     and those it would count with pandas after every click.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in home.glob("uploads-*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        prefix="uploads-", dir=home, ignore_cleanup_errors=True
-    ) as folder:
+    if swept := scratch.sweep(home):
+        log.info("web.swept", folders=swept)
+    with scratch.folder(home) as folder:
         wanted = {
-            "GRADIO_TEMP_DIR": folder,
+            "GRADIO_TEMP_DIR": str(folder),
             "GRADIO_ANALYTICS_ENABLED": "False",
             "GRADIO_ANALYTICS_MAX_EVENTS": "1",
             "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(2**62),

@@ -12,7 +12,6 @@ believed only from a page of ours, not from another port of the same host.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from starlette.templating import Jinja2Templates
 from foodcritic import belongings, portability, privacy
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
+from web import scratch
 from web.texts import LANGUAGES, TEXTS, Lang, spoken
 from web.transcript import CHANNEL
 
@@ -91,8 +91,8 @@ class Rights:
             return Response("Not found", 404)
         home = self.db.settings.home / "web"
         async with self.copying:
-            with tempfile.TemporaryDirectory(prefix="uploads-", dir=home) as folder:
-                out = Path(folder) / "foodcritic.zip"
+            with scratch.folder(home) as folder:
+                out = folder / "foodcritic.zip"
                 await portability.export(
                     self.db, self.db.settings, CHANNEL, number, out, most=_WHOLE
                 )
