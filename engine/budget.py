@@ -36,6 +36,7 @@ class Budget:
 
     def __init__(self, most: int, target: float | None, at_once: int = AT_ONCE) -> None:
         self.most, self.at_once = most, at_once
+        self.at_most: int | None = None
         #: Seconds to the first word that are kept to if one tile does it; None: always `most`.
         self.target = target
         self.waiting = 0
@@ -89,8 +90,8 @@ class Budget:
             self.inside += tiles
 
     def _fits(self, tiles: int) -> bool:
-        few = self.inside + tiles <= self.at_once
-        return few or not self.inside or self.answers > MANY
+        limit = self.at_once if self.answers <= MANY else self.at_most
+        return not self.inside or limit is None or self.inside + tiles <= limit
 
     def _next(self) -> None:
         """Let in whoever is first in the queue, while there is room."""

@@ -47,11 +47,7 @@ class Encoder:
         self.kernel = functional.pad(kernel, (0, self.padding))
         self.bias = first["patch_embedding.bias"]
         self.size = self.patch * round((self.positions.shape[1] - 1) ** 0.5)
-        self._add = add_and_norm
-        self.stream = None
-        if self.device.type == "cuda":
-            # Ahead of the language model: a step of it costs the same for few answers and many.
-            self.stream = torch.cuda.Stream(self.device, priority=-1)
+        self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def look(self, photos: list[NDArray[np.uint16]]) -> list[Tensor]:
         """For each photo (tiles, 1, patches, width), the class token left out. Waits for the GPU.
@@ -79,18 +75,14 @@ class Encoder:
         cut = functional.pad(cut.reshape(count, side * side, -1), (0, self.padding))
         x = linear(cut, self.kernel, self.bias) + self.positions[:, 1:]
         x = torch.cat([self.beginning.expand(count, -1, -1), x], 1)
-        norms = [(layer["norm1.weight"], layer.get("norm1.bias")) for layer in self.layers]
-        h = self._norm(x, *norms[0])
-        for layer, after in zip(self.layers, [*norms[1:], None], strict=True):
-            branch = self._attention(layer, h)
-            second = layer["norm2.weight"], layer.get("norm2.bias")
-            x, h = self._add(x, branch, layer["ls1"], *second, self.rms, self.eps)
+        for layer in self.layers:
+            h = self._norm(x, layer["norm1.weight"], layer.get("norm1.bias"))
+            x = torch.addcmul(x, self._attention(layer, h), layer["ls1"])
+            h = self._norm(x, layer["norm2.weight"], layer.get("norm2.bias"))
             h = functional.gelu(linear(h, layer["mlp.fc1.weight"], layer["mlp.fc1.bias"]))
-            branch = linear(h, layer["mlp.fc2.weight"], layer["mlp.fc2.bias"])
-            if after is None:
-                return torch.addcmul(x, branch, layer["ls2"])
-            x, h = self._add(x, branch, layer["ls2"], *after, self.rms, self.eps)
-        raise ValueError("an encoder without layers")
+            h = linear(h, layer["mlp.fc2.weight"], layer["mlp.fc2.bias"])
+            x = torch.addcmul(x, h, layer["ls2"])
+        return x
 
     def _attention(self, layer: dict[str, Tensor], x: Tensor) -> Tensor:
         count, length, width = x.shape
@@ -107,24 +99,11 @@ class Encoder:
     def _norm(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return norm(x, weight, bias, self.rms, self.eps)
 
-    def warm_up(self) -> str | None:
-        """Look at grey tiles, so that kernels are chosen and compiled before anybody waits.
-
-        Returns why nothing is compiled (torch wants a C compiler): it runs as it is then.
-        """
-        tiles = [torch.full((count, 3, *(self.size,) * 2), 0.5) for count in (1, 13)]
-        bits = [tile.to(self.dtype).view(torch.int16).numpy().view(np.uint16) for tile in tiles]
-        usual = self._add
-        self._add = torch.compile(add_and_norm, dynamic=True)
-        try:
-            for tile in bits:
-                self.look([tile])
-        except Exception as error:  # Dynamo, Inductor and Triton raise what they like
-            self._add = usual
-            for tile in bits:
-                self.look([tile])
-            return f"{type(error).__name__}: {error}"[:300]
-        return None
+    def warm_up(self) -> None:
+        """Look at grey tiles, so that kernels are chosen before anybody waits."""
+        for count in (1, 13):
+            tiles = torch.full((count, 3, self.size, self.size), 0.5).to(self.dtype)
+            self.look([tiles.view(torch.int16).numpy().view(np.uint16)])
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, rms: bool, eps: float) -> Tensor:
@@ -134,20 +113,6 @@ def norm(x: Tensor, weight: Tensor, bias: Tensor | None, rms: bool, eps: float) 
     wide = x.float()
     wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     return weight * wide.to(x.dtype)
-
-
-def add_and_norm(
-    x: Tensor,
-    branch: Tensor,
-    scale: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    rms: bool,
-    eps: float,
-) -> tuple[Tensor, Tensor]:
-    """x + branch * scale, and its norm: memory is read once for both, once compiled."""
-    x = torch.addcmul(x, branch, scale)
-    return x, norm(x, weight, bias, rms, eps)
 
 
 def _weights(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import structlog
 
 from engine import Generation, sampling, text
 from engine.plan import Plan
@@ -35,8 +34,6 @@ from foodcritic.errors import EngineError, ModelError
 TOP: Final = 20
 #: LMDeploy's ResponseType names that mean all is well.
 _WELL: Final = ("SUCCESS", "FINISH", "CANCEL")
-
-log = structlog.get_logger(__name__)
 
 
 class LMDeploy:
@@ -162,8 +159,7 @@ class LMDeploy:
         from engine import internvit
 
         encoder = internvit.Encoder(folder, self._dtype, "cuda")
-        if slower := encoder.warm_up():
-            log.warning("vision.not_compiled", reason=slower)
+        encoder.warm_up()
         return Vision(encoder.look, internvit.size, self.plan.vision_bytes)
 
     async def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:
