@@ -76,7 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     elif chosen.kind == "lmdeploy":
         yield from _model(settings, settings.model or hub.DEFAULT, cards[0])
         if settings.meme_model:
-            yield from _model(settings, settings.meme_model, cards[0])
+            yield from _model(settings.for_memes(), settings.meme_model, cards[0])
     elif chosen.kind == "openai":
         yield _server(settings)
     free = shutil.disk_usage(_existing(settings.home)).free

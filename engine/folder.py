@@ -96,7 +96,7 @@ def shape(folder: Path, tokenizer: text.Tokenizer) -> Shape:
             thumbnail=bool(config.get("use_thumbnail", True)),
             vocabulary=int(llm["vocab_size"]),
             context=int(llm["max_position_embeddings"]),
-            ends=frozenset([ends] if isinstance(ends, int) else ends) | _ends(tokenizer),
+            ends=frozenset([ends] if isinstance(ends, int) else ends) | _ends(tokenizer, llm),
             picture=_one(tokenizer, text.CONTEXT, folder),
             photos_per_question=int(ours.get("photos_per_question", 1 if tiles == 1 else PHOTOS)),
             unsure_below=float(ours.get("unsure_below", 0.0)),
@@ -135,7 +135,8 @@ def _one(tokenizer: text.Tokenizer, token: str, folder: Path) -> int:
     return ids[0]
 
 
-def _ends(tokenizer: text.Tokenizer) -> frozenset[int]:
-    """<|im_end|>, which ends every turn, whatever generation_config.json forgot."""
-    ids = tokenizer.encode("<|im_end|>")
+def _ends(tokenizer: text.Tokenizer, llm: dict[str, Any]) -> frozenset[int]:
+    """What ends every turn, whatever generation_config.json forgot: InternVL2's own separator."""
+    phi3 = "Phi3ForCausalLM" in (llm.get("architectures") or ())
+    ids = tokenizer.encode("<|end|>" if phi3 else "<|im_end|>")
     return frozenset(ids) if len(ids) == 1 else frozenset()

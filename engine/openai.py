@@ -22,11 +22,11 @@ import numpy as np
 import openai
 from numpy.typing import NDArray
 
-from engine import Generation, Message, Picture, PromptTooLong, prepare, wire
+from engine import Generation, Message, Picture, PromptTooLong, prepare, refusals, wire
 from engine.budget import Budget
 from engine.folder import PHOTOS
 from foodcritic import prompts
-from foodcritic.errors import EngineError, ModelError, SettingsError
+from foodcritic.errors import EngineAway, EngineError, ModelError, SettingsError
 from foodcritic.settings import Settings
 
 #: Seconds to reach the server.
@@ -45,8 +45,6 @@ TILE_TOKENS: Final = 256
 UNSURE: Final = 0.35
 #: Encoded photos kept, in bytes.
 REMEMBERED: Final = 64 * 2**20
-#: What asking may end in; bodies that are no JSON or no text come as ValueErrors.
-_REFUSALS: Final = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
 
 
 class OpenAI:
@@ -68,6 +66,8 @@ class OpenAI:
         #: The server schedules by itself: no limit here to what it reads at a time.
         self._budget = Budget(max_tiles, first_word, at_once=2**30)
         self.concurrency = concurrency
+        #: Photos in one question; less once the server has said so.
+        self._photos = PHOTOS
         #: Whether the server refuses what OpenAI's own does not know.
         self._strict = False
         #: By a photo's digest and how many were shown together: data URLs and tiles.
@@ -84,7 +84,7 @@ class OpenAI:
 
     @property
     def photos_per_question(self) -> int:
-        return PHOTOS
+        return self._photos
 
     def photo_tokens(self, photos: int) -> int:
         share = max(1, self._budget.most // max(1, photos))
@@ -115,7 +115,7 @@ class OpenAI:
                             yield piece
                 finally:
                     await chunks.close()
-            except _REFUSALS as error:
+            except refusals.REFUSALS as error:
                 raise self._understood(error) from error
 
     async def candidates(
@@ -131,7 +131,7 @@ class OpenAI:
                 if isinstance(understood := self._understood(error), PromptTooLong):
                     raise understood from error
                 return ()  # a server without likelihoods
-            except _REFUSALS as error:
+            except refusals.REFUSALS as error:
                 raise self._understood(error) from error
         return wire.named(wire.whole(answer))
 
@@ -160,25 +160,20 @@ class OpenAI:
             try:
                 return await self._client.chat.completions.create(model=self._model, **how)
             except openai.OpenAIError as error:
-                if "extra_body" in how and _refuses_top_k(error):
+                if "extra_body" in how and refusals.refuses_top_k(error):
                     self._strict = True
                     continue
-                if not self._is_away(error) or time.monotonic() >= until:
+                # LMDeploy's proxy without servers knows no model.
+                lost = isinstance(error, openai.NotFoundError) and "does not exist" in str(error)
+                away = refusals.is_away(error) or (lost and self._lmdeploy)
+                if not away or time.monotonic() >= until:
                     raise
             await asyncio.sleep(AGAIN)
 
-    def _is_away(self, error: openai.OpenAIError) -> bool:
-        """Nobody listens, or a proxy says that nobody is behind it."""
-        if isinstance(error, openai.APIConnectionError):
-            return isinstance(error.__cause__, httpx2.ConnectError)
-        if isinstance(error, openai.NotFoundError):  # LMDeploy's proxy without servers
-            return self._lmdeploy and "does not exist" in str(error)
-        return isinstance(error, openai.APIStatusError) and error.status_code in (502, 503, 504)
-
     async def _shown(self, messages: Sequence[Message]) -> tuple[list[Any], int]:
         """The messages as the server takes them, and how many tiles are new to it."""
-        if any(len(m.images) > PHOTOS for m in messages):
-            raise EngineError(f"{self.model} looks at {PHOTOS} photos at a time")
+        if any(len(m.images) > self._photos for m in messages):
+            raise EngineError(f"{self.model} looks at {self._photos} photo(s) at a time")
         turns, fresh = list[Any](), 0
         for message in messages:
             said = message.text if message.role == "system" else prompts.clean(message.text)
@@ -215,20 +210,15 @@ class OpenAI:
         return url, tiles, True
 
     def _understood(self, error: Exception) -> EngineError:
-        """The server's refusal in our terms."""
-        said = " ".join(str(getattr(error, "message", error)).split())[:300]
-        if isinstance(error, openai.APITimeoutError):
-            return EngineError(f"{self.model}: the server was silent for {wire.SILENCE:.0f} s")
-        if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL):  # in the middle of an answer
-            return EngineError(f"{self.model}: the server broke off: {said or repr(error)}")
-        if isinstance(error, openai.APIConnectionError):
-            cause = f"{said} {error.__cause__ or ''}".strip()
-            return EngineError(f"{self.model}: the server cannot be reached: {cause}")
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            return EngineError(f"the server refuses FOODCRITIC_ENGINE_KEY: {said}")
-        if isinstance(error, openai.BadRequestError) and _is_length(said):
-            return PromptTooLong(self.model, self._context + 1, self._context)
-        return EngineError(f"{self.model}: the server answered: {said}")
+        """The server's refusal in our terms; a limit that it tells is kept to from then on."""
+        photos, tokens = refusals.limits(error)
+        if photos and photos < self._photos:
+            self._photos = photos
+        elif tokens and tokens < self._context:
+            self._context = tokens
+        else:
+            return refusals.understood(error, self.model, self._context)
+        return EngineError(f"{self.model} takes less than was known: {refusals.said(error)}")
 
 
 async def connect(settings: Settings) -> OpenAI:
@@ -236,6 +226,7 @@ async def connect(settings: Settings) -> OpenAI:
 
     Raises:
         SettingsError: no address is set.
+        EngineAway: nobody answers there, or has loaded a model yet.
         ModelError: no such server, or it does not serve FOODCRITIC_MODEL.
     """
     if not settings.engine_url:
@@ -257,15 +248,17 @@ async def connect(settings: Settings) -> OpenAI:
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         await client.close()
         raise ModelError(f"{base} refuses FOODCRITIC_ENGINE_KEY: {error}") from error
-    except (*_REFUSALS, AttributeError, TypeError) as error:
+    except (*refusals.REFUSALS, AttributeError, TypeError) as error:
         await client.close()
         said = " ".join(str(error).split())[:300]
-        raise ModelError(f"no OpenAI-compatible server answers at {base}: {said}") from error
+        kind = EngineAway if refusals.is_away(error) else ModelError
+        raise kind(f"no OpenAI-compatible server answers at {base}: {said}") from error
     names = list(dict.fromkeys(one.id for one in served))
     if not served or (settings.model and settings.model not in names):
         await client.close()
         wanted = settings.model or "any model"
-        raise ModelError(f"{base} does not serve {wanted}: it has {', '.join(names) or 'none'}")
+        kind = ModelError if served else EngineAway  # LMDeploy's proxy, before its servers
+        raise kind(f"{base} does not serve {wanted}: it has {', '.join(names) or 'none'}")
     chosen = next(one for one in served if settings.model in (None, one.id))
     told = getattr(chosen, "max_model_len", None)
     return OpenAI(
@@ -291,13 +284,3 @@ def _how(generation: Generation) -> dict[str, Any]:
 
 def _digest(picture: Picture) -> str:
     return prepare.read(picture)[1]
-
-
-def _refuses_top_k(error: openai.OpenAIError) -> bool:
-    refused = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
-    return refused and "top_k" in str(error)
-
-
-def _is_length(said: str) -> bool:
-    said = said.casefold()
-    return "context" in said or "too long" in said or "length" in said or "maximum" in said

@@ -27,6 +27,8 @@ ROOMY: Final = 40 * 2**30
 USUAL: Final = 4096
 #: More answers at once gain nothing.
 MOST_AT_ONCE: Final = 256
+#: What config.json calls the type that the weights are stored in.
+DTYPE: Final = ("torch_dtype", "dtype")
 #: Tokens that a prompt and its answer may take together, if the model and memory allow.
 LONGEST: Final = 16384
 
@@ -92,7 +94,9 @@ def make(
             "smaller model"
         )
     batch = max(1, min(MOST_AT_ONCE, tokens // min(USUAL, session)))
-    stored = str(config.get("torch_dtype") or config["llm_config"].get("torch_dtype"))
+    # transformers calls it dtype since 4.56.
+    told = (one.get(name) for one in (config, config["llm_config"]) for name in DTYPE)
+    stored = str(next(filter(None, told), None))
     return Plan(
         # bfloat16 came with Ampere; what was stored otherwise keeps its finer steps.
         dtype="bfloat16" if stored == "bfloat16" and card.capability >= (8, 0) else "float16",

@@ -28,7 +28,7 @@ from engine import Engine, choice
 from engine.versions import Load, loader, tried
 from foodcritic import registry, runs, wake
 from foodcritic.db import Database
-from foodcritic.errors import EngineError, FoodcriticError, ModelError
+from foodcritic.errors import EngineAway, EngineError, FoodcriticError, ModelError
 from foodcritic.registry import Role, Version
 from foodcritic.settings import Settings
 
@@ -36,6 +36,10 @@ from foodcritic.settings import Settings
 DRAIN: Final = 120.0
 #: Seconds between two looks at the registry when nothing rings.
 LOOK: Final = 5.0
+
+#: Seconds that a server may take to be there at our start, and between two looks.
+AWAIT: Final = 300.0
+AGAIN: Final = 2.0
 
 Changed = Callable[[Engine, Version | None], Awaitable[None]]
 
@@ -137,22 +141,32 @@ class Holder:
 async def first(db: Database, settings: Settings, role: Role = "critic") -> Holder:
     """A holder of what the registry says is live; a version that cannot be loaded is rolled back.
 
+    A server that is not there yet, since it loads its model, is waited for.
+
     Raises:
         EngineError, ModelError, SettingsError: the configured model itself cannot be loaded.
     """
     if (name := choice.named(settings)) is not None:
         await registry.say_base(db, role, name)
+    until, waiting = time.monotonic() + AWAIT, False
     while True:
         version = await registry.live(db, role)
         try:
             holder = Holder(await tried(loader(settings, version)), version)
+        except EngineAway as error:
+            if time.monotonic() >= until:
+                raise
+            if not waiting:
+                log.warning("swap.waiting", reason=str(error), seconds=AWAIT)
+            waiting = True
+            await asyncio.sleep(AGAIN)
         except (EngineError, ModelError) as error:
             if version is None:
                 raise
             await _roll_back(db, role, version, error)
-            continue
-        await _say(db, settings, role, holder)
-        return holder
+        else:
+            await _say(db, settings, role, holder)
+            return holder
 
 
 async def follow(

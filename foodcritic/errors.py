@@ -15,6 +15,7 @@
     ├── RunCancelled       the training run was cancelled: stop training
     ├── EngineError        the engine could not answer
     └── ModelError         a model folder is missing, incomplete or refused
+        └── EngineAway     the server that has the model is not there, or not yet
 
 Messages name the thing and the remedy; they are for operators. What a person in a chat reads is
 made from ``code`` and the numbers by the front end, in that person's language.
@@ -125,3 +126,7 @@ class EngineError(FoodcriticError):
 
 class ModelError(FoodcriticError):
     """A model folder is missing, incomplete or refused."""
+
+
+class EngineAway(ModelError):
+    """The server that has the model is not there, or not yet."""

@@ -183,7 +183,7 @@ async def _worker(
     from engine import swap, worker
 
     holder = swap.Holder(loaded) if loaded else await swap.first(db, settings)
-    memes, second = None, settings.model_copy(update={"model": settings.meme_model})
+    memes, second = None, settings.for_memes()
     try:
         if settings.meme_model:
             memes = await swap.first(db, second, "meme")

@@ -201,6 +201,10 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{self.home / 'foodcritic.db'}"
 
+    def for_memes(self) -> Settings:
+        """The same with the memes' model; FOODCRITIC_MODEL_REVISION is the other one's."""
+        return self.model_copy(update={"model": self.meme_model, "model_revision": None})
+
     @property
     def media(self) -> Path:
         """The folder of content-addressed photos."""

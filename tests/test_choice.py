@@ -209,6 +209,29 @@ def test_keys_and_values_of_internvl2_2b_take_98_kilobytes_a_token(tmp_path: Pat
 def test_numbers_are_kept_in_the_type_they_were_stored_in(tmp_path: Path) -> None:
     assert plan.make(checkpoint(tmp_path / "2b"), h200()).dtype == "bfloat16"
     assert plan.make(nano.MODEL, h200()).dtype == "float16"
+    file = tmp_path / "2b" / "config.json"
+    file.write_text(file.read_text().replace('"torch_dtype"', '"dtype"'))  # transformers 4.56
+    assert plan.make(tmp_path / "2b", h200()).dtype == "bfloat16"
+
+
+def test_the_memes_model_has_a_revision_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No commit is in two repositories."""
+    asked = list[tuple[str, str | None]]()
+
+    def fetch(
+        model: str, revision: str | None, pinned: str | None, cache: Path
+    ) -> tuple[Path, str]:
+        asked.append((model, revision))
+        return tmp_path, "c0ffee"
+
+    monkeypatch.setattr(hub, "_huggingface", fetch)
+    both = with_(settings, model="org/critic", meme_model="org/meme", model_revision="decade")
+    for one in (both, both.for_memes()):
+        assert one.model
+        hub.find(one.model, one)
+    assert asked == [("org/critic", "decade"), ("org/meme", None)]
 
 
 def test_code_runs_only_for_models_on_the_list(settings: Settings, tmp_path: Path) -> None:

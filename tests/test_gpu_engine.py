@@ -2,10 +2,12 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -156,6 +158,21 @@ async def test_pixels_are_internvl2s_to_the_bit(preparer: Preparer, size: tuple[
     rounded = ((exact + 0x7FFF + (exact >> 16 & 1)) >> 16).astype(np.uint16)
     assert made.pixels.shape == plain.shape
     assert (made.pixels == rounded).all()
+
+
+@pytest.mark.parametrize(
+    ("language", "end"), [("InternLM2ForCausalLM", "<|im_end|>"), ("Phi3ForCausalLM", "<|end|>")]
+)
+def test_a_turn_ends_where_the_model_was_trained_to(
+    tmp_path: Path, language: str, end: str
+) -> None:
+    """Whatever generation_config.json forgot; else it goes on as the person."""
+    config = json.loads((nano.MODEL / "config.json").read_text("utf-8"))
+    config["llm_config"] |= {"architectures": [language], "eos_token_id": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    known = {"<|im_end|>": [7], "<|end|>": [8], text.CONTEXT: [9]}
+    words = SimpleNamespace(encode=lambda token: known[token])
+    assert folder.shape(tmp_path, cast(Any, words)).ends == {2, *known[end]}
 
 
 def test_half_precision_is_numpys() -> None:

@@ -100,7 +100,7 @@ async def test_an_album_shares_the_tiles(engine: OpenAI, server: ChatServer) -> 
     alone, together = (request["messages"][0]["content"] for request in server.asked[1:])
     assert alone[0]["image_url"]["max_dynamic_patch"] == 12
     assert together[:4] == parts, "shown alone meanwhile, it shares again"
-    with pytest.raises(EngineError, match="10 photos"):
+    with pytest.raises(EngineError, match="10 photo"):
         await said(engine, asked(*(images * 3)))
 
 
@@ -144,6 +144,7 @@ async def test_a_closed_answer_hangs_up(engine: OpenAI, server: ChatServer) -> N
     ("status", "message", "error"),
     [
         (400, "Input length (9000) must be smaller than the model context length", PromptTooLong),
+        (400, "This model's maximum context length is 8192 tokens. However, 9000", PromptTooLong),
         (400, "unsupported image", EngineError),
         (401, "Invalid API key", EngineError),
         (404, "The model 'x' does not exist", EngineError),
@@ -162,6 +163,32 @@ async def test_a_refusal_is_one_of_our_errors(
     with pytest.raises(EngineError) as raised:
         await said(engine, asked(text="Hello"))
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("message", "photos", "context"),
+    [
+        ("At most 1 image(s) may be provided in one request.", 1, 8192),
+        ("You set image=2 (or defaulted to 1) in `--limit-mm-per-prompt`, but passed 4", 2, 8192),
+        ("This model's maximum context length is 4096 tokens. However, you requested 9", 10, 4096),
+        ("The input (9 tokens) is longer than the model's context length (4096 tokens)", 10, 4096),
+        ("At most 0 images, context length 12", 10, 8192),
+    ],
+)
+async def test_a_servers_limits_are_learnt_from_its_refusals(
+    engine: OpenAI, server: ChatServer, message: str, photos: int, context: int
+) -> None:
+    """vLLM sees one photo unless told otherwise: the next attempt asks about one at a time."""
+    server.errors = [(400, message)]
+    with pytest.raises(EngineError):
+        await said(engine, asked(SUSHI))
+    assert (engine.photos_per_question, engine.context) == (photos, context)
+    images = [Image.new("RGB", (64, 48), (i * 20, 0, 0)) for i in range(4)]
+    request = critic.Request(kind="critique", photos=tuple(images))
+    async with aclosing(critic.answer(engine, request, GREEDY).write()) as pieces:
+        assert [piece async for piece in pieces]
+    shown = [request["messages"][0]["content"] for request in server.asked[1:]]
+    assert max(len(content) - 1 for content in shown) == min(4, photos)
 
 
 @pytest.mark.parametrize("status", [400, 422])

@@ -17,7 +17,7 @@ from foodcritic import db as database
 from foodcritic import queue, registry, runs
 from foodcritic.columns import ModelStatus
 from foodcritic.db import Database
-from foodcritic.errors import EngineError, ModelError
+from foodcritic.errors import EngineAway, EngineError, ModelError
 from foodcritic.queue import Job, JobStatus, NewJob
 from foodcritic.registry import Version
 from tests import checkpoints
@@ -46,6 +46,20 @@ def loads(engine: Engine | Exception) -> versions.Load:
         return engine
 
     return load
+
+
+async def test_a_server_that_still_loads_its_model_is_waited_for(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Server and bot start together after a power cut."""
+    answers: list[Engine | Exception] = [EngineAway("refused"), EngineAway("none"), Scripted()]
+    monkeypatch.setattr(swap, "AGAIN", 0.0)
+    monkeypatch.setattr(swap, "loader", lambda *_: loads(answers.pop(0)))
+    assert (await swap.first(db, db.settings)).engine is not None
+    monkeypatch.setattr(swap, "AWAIT", 0.0)
+    answers.append(EngineAway("still refused"))
+    with pytest.raises(ModelError, match="still refused"):
+        await swap.first(db, db.settings)
 
 
 async def ask(db: Database, key: str) -> Job:

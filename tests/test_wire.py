@@ -347,7 +347,7 @@ async def test_lmdeploys_own_stream_is_read_whole(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("name", "error", "why"),
     [
-        ("too-long", PromptTooLong, "at most"),
+        ("too-long", EngineError, r"takes less than was known: .* \(2048\)"),
         ("broken-photo", EngineError, "preprocessing failed"),
         ("unknown-model", EngineError, "does not exist"),
         ("wrong-value", EngineError, "temperature"),
@@ -361,6 +361,17 @@ async def test_lmdeploys_own_refusals_are_understood(
         with pytest.raises(error, match=why) as raised:
             await said(made)
     assert type(raised.value) is error
+
+
+async def test_lmdeploys_own_context_is_learnt_from_its_refusal(tmp_path: Path) -> None:
+    """It tells it nowhere else: the job is asked again, with less of what was said before."""
+    async with engine(tmp_path, recorded("too-long")[0]) as made:
+        assert made.context == openai.CONTEXT
+        for kind in (EngineError, PromptTooLong):
+            with pytest.raises(EngineError) as raised:
+                await said(made)
+            assert type(raised.value) is kind
+            assert made.context == 2048
 
 
 @pytest.mark.parametrize("name", ["name", "name-sampled"])
