@@ -6,6 +6,7 @@ listed with a comment in ``.env.example``. Secrets are ``SecretStr``: they never
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +89,8 @@ class Settings(BaseSettings):
     web_port: int = Field(default=7860, ge=0, le=65535)
     #: required to bind beyond localhost
     web_password: SecretStr | None = None
+    #: addresses and networks of reverse proxies whose X-Forwarded-For is believed
+    web_proxies: Names = ("127.0.0.1", "::1")
 
     # people
     language: Literal["zh", "en"] = "en"
@@ -138,10 +141,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{part!r} is no Telegram id: give numbers, separated by commas")
         return [int(part) for part in _split(value)]
 
-    @field_validator("trusted_models", mode="before")
+    @field_validator("trusted_models", "web_proxies", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         return _split(value) if isinstance(value, str) else value
+
+    @field_validator("web_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                ipaddress.ip_network(part)
+            except ValueError:
+                raise ValueError(f"{part!r} is no IP address or network like 10.0.0.0/8") from None
+        return value
 
     @field_validator("train_at")
     @classmethod

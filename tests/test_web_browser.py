@@ -325,6 +325,21 @@ async def test_what_is_refused_is_said_in_plain_words(kitchen: Database) -> None
             await expect(page.locator(".toast-body")).to_contain_text("I cannot open this")
 
 
+async def test_a_visitor_without_a_cookie_is_bounded_by_address(kitchen: Database) -> None:
+    """A fresh browser is a new visitor, behind a proxy, too; not a new address."""
+    behind = {"X-Forwarded-For": "203.0.113.9"}
+    async with (
+        serving(kitchen, Scripted(pieces=[RAMEN]), chat_jobs_per_minute=1) as url,
+        chromium() as browser,
+    ):
+        async with tab(browser, url, extra_http_headers=behind) as page:
+            await page.locator(".fc-sample").first.click()
+            await quiet(page, 1)
+        async with tab(browser, url, extra_http_headers=behind) as page:
+            await page.locator(".fc-sample").first.click()
+            await expect(page.locator(".toast-body")).to_contain_text("1 questions a minute")
+
+
 async def test_language_conversation_and_look_can_be_changed(kitchen: Database) -> None:
     engine = Scripted(pieces=[RAMEN])
     async with serving(kitchen, engine) as url, chromium() as browser:

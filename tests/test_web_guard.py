@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -16,10 +17,11 @@ from foodcritic import db as database
 from foodcritic import photos, queue
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
+from foodcritic.limits import LimitReached
 from foodcritic.settings import Settings
 from tests.conftest import new_job
 from tests.webpage import client, dish, serving
-from web import app, guard
+from web import app, guard, sources
 
 
 @pytest.fixture
@@ -213,6 +215,78 @@ async def test_a_password_is_asked_for_compared_and_remembered(db: Database) -> 
         assert (await http.get("/healthz", headers={"Host": "food.example"})).text == "ok"
         await http.get("/logout")
         assert (await http.get("/en/")).status_code == 303
+
+
+async def test_wrong_guesses_keep_only_their_own_address_waiting(db: Database) -> None:
+    """However many there are: somebody elsewhere is let in before they are all answered."""
+    async with serving(db, web_password=SecretStr("right")) as url, client(url) as http:
+
+        async def guess(password: str, address: str) -> int:
+            there = {"X-Forwarded-For": f"192.0.2.77, {address}"}
+            given = {"password": password}
+            return (await http.post("/login", data=given, headers=there, timeout=60)).status_code
+
+        some = [f"2001:db8::{n}" for n in range(sources.GUESSES + sources.PATIENT + 3)]
+        wrong = [asyncio.create_task(guess(f"no {n}", there)) for n, there in enumerate(some)]
+        await asyncio.wait(wrong, return_when=asyncio.FIRST_COMPLETED)
+        assert await guess("right", "203.0.113.5") == 303
+        assert not all(task.done() for task in wrong)
+        http.cookies.clear()
+        found = sorted(await asyncio.gather(*wrong))
+        assert found == [403] * (len(some) - 3) + [429] * 3
+
+
+async def test_addresses_are_believed_from_known_proxies_alone(db: Database) -> None:
+    proxies = ("198.51.100.0/24",)
+    known = serving(db, web_password=SecretStr("right"), web_proxies=proxies)
+    async with known as url, client(url) as http:
+        guesses = (
+            http.post(
+                "/login",
+                data={"password": "no"},
+                headers={"X-Forwarded-For": f"203.0.113.{n}"},
+                timeout=60,
+            )
+            for n in range(sources.GUESSES + sources.PATIENT + 1)
+        )
+        answers = await asyncio.gather(*guesses)
+        assert sorted(answer.status_code for answer in answers)[-1] == 429
+
+
+@pytest.mark.parametrize(
+    ("client", "source"),
+    [
+        (("127.0.0.1", 1), ""),
+        (("::1", 1), ""),
+        (("::ffff:127.0.0.1", 1), ""),
+        (("203.0.113.9", 1), "203.0.113.9"),
+        (("::ffff:203.0.113.9", 1), "203.0.113.9"),
+        (("2001:db8:1:2:3::4", 1), "2001:db8:1:2::/64"),
+        (("<script>", 1), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_source_is_an_address_or_the_network_it_is_taken_from(
+    client: tuple[str, int] | None, source: str
+) -> None:
+    assert sources.of({"client": client}) == source
+
+
+def test_visitors_of_one_address_share_what_a_chat_may_ask(settings: Settings) -> None:
+    """Whatever they do with their cookies; other addresses and this machine are not concerned."""
+    few = settings.model_copy(update={"chat_jobs_per_minute": 2, "chat_jobs_per_day": 3})
+    asks, now = sources.Asks(few), datetime(2026, 1, 1, tzinfo=UTC)
+    for later, scope in ((0, None), (1, None), (2, "chat_minute"), (61, None), (63, "chat_day")):
+        for source in ("203.0.113.9", "2001:db8::/64"):
+            if scope is None:
+                asks.admit(source, now + timedelta(seconds=later))
+                continue
+            with pytest.raises(LimitReached) as reached:
+                asks.admit(source, now + timedelta(seconds=later))
+            assert reached.value.refusal.scope == scope
+            assert (reached.value.refusal.until or now) > now + timedelta(seconds=later)
+        asks.admit("", now)
+    asks.admit("203.0.113.9", now + timedelta(days=1))
 
 
 async def test_a_new_password_ends_old_sessions_and_a_restart_does_not(db: Database) -> None:

@@ -56,6 +56,8 @@ async def run(
             announce,
             uvicorn.Config(
                 site.build(db, stop, withdraw=withdraw),
+                proxy_headers=True,
+                forwarded_allow_ips=list(settings.web_proxies),
                 http="h11",  # whatever else is installed: what is tested is what runs
                 log_config=None,
                 access_log=False,

@@ -10,6 +10,7 @@ import gradio as gr
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError, QueueFull
 from foodcritic.limits import LimitReached
+from web import sources
 from web.talk import Refused
 from web.texts import Texts
 from web.transcript import Visitor
@@ -27,6 +28,11 @@ def visitor_of(request: gr.Request) -> Visitor | None:
     scope = request.request.scope if request.request is not None else {}
     number = scope.get("session", {}).get("user")
     return Visitor(number) if isinstance(number, int) else None
+
+
+async def admitted(db: Database, asks: sources.Asks, request: gr.Request) -> None:
+    """Count a question by where it comes from. Raises `LimitReached`."""
+    asks.admit(sources.of(request.request.scope if request.request is not None else {}), db.now())
 
 
 async def plainly(db: Database, texts: Texts, doing: Awaitable[Any]) -> Any:

@@ -20,12 +20,12 @@ from foodcritic.errors import CaptionError
 from foodcritic.jobs import Job
 from foodcritic.memes import Variant
 from foodcritic.prompts import MEME_STYLES, MemeStyle
-from web import consent, easel, fragments, talk
-from web.events import QUICK, plainly, visitor_of
+from web import consent, easel, fragments, sources, talk
+from web.events import QUICK, admitted, plainly, visitor_of
 from web.texts import Lang, Texts
 
 
-def build(db: Database, lang: Lang, texts: Texts, question: gr.Column) -> None:
+def build(db: Database, lang: Lang, texts: Texts, question: gr.Column, asks: sources.Asks) -> None:
     """Add the tab's components and events to the blocks under construction.
 
     A first rating shows `question` (`web.consent`).
@@ -99,6 +99,7 @@ def build(db: Database, lang: Lang, texts: Texts, question: gr.Column) -> None:
             raise gr.Error(texts.no_session, print_exception=False)
         if not path:
             raise gr.Error(texts.meme_first, print_exception=False)
+        await plainly(db, texts, admitted(db, asks, request))
         picture = await plainly(db, texts, asyncio.to_thread(photos.read, Path(path)))
         asked = easel.ask(db, visitor, lang=lang, picture=picture, style=chosen)
         job = await easel.written(db, (await plainly(db, texts, asked)).id)

@@ -23,8 +23,8 @@ import structlog
 from foodcritic import photos
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
-from web import consent, correcting, fragments, memes, render, talk, transcript
-from web.events import QUICK, plainly, visitor_of
+from web import consent, correcting, fragments, memes, render, sources, talk, transcript
+from web.events import QUICK, admitted, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View
 from web.texts import TEXTS, Lang, Texts
@@ -40,7 +40,13 @@ SWEEP: Final = (300, 1800)
 LIKE, DISLIKE = "Like", "Dislike"
 
 
-def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withdraw) -> gr.Blocks:
+def build(
+    db: Database,
+    lang: Lang,
+    shown: Mapping[str, Sample],
+    withdraw: Withdraw,
+    asks: sources.Asks,
+) -> gr.Blocks:
     """The blocks of the page in `lang`, to be mounted at ``/<lang>``."""
     texts = TEXTS[lang]
     settings = db.settings
@@ -108,7 +114,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withd
                         )
                     gr.HTML(fragments.caution(texts), padding=False)
             with gr.Tab(texts.tab_memes):
-                memes.build(db, lang, texts, question)
+                memes.build(db, lang, texts, question, asks)
 
         drawn = [top_p, temperature]
 
@@ -128,6 +134,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withd
         ) -> None:
             visitor = visitor_of(request)
             if visitor is not None:
+                await plainly(db, texts, admitted(db, asks, request))
                 await plainly(
                     db,
                     texts,
@@ -174,6 +181,7 @@ def build(db: Database, lang: Lang, shown: Mapping[str, Sample], withdraw: Withd
             job_id = await _job_at(db, visitor, event.index)
             if visitor is not None and job_id is not None:
                 sampled = _sampled(top_p, temperature)
+                await plainly(db, texts, admitted(db, asks, request))
                 await plainly(db, texts, talk.again(db, visitor, job_id, sampled))
 
         async def on_rate(request: gr.Request, event: gr.LikeData) -> Any:

@@ -22,7 +22,7 @@ from foodcritic import photos, privacy
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError
 from foodcritic.privacy import Withdraw
-from web import guard, page, rights, samples, transcript
+from web import guard, page, rights, samples, sources, transcript
 from web.samples import Sample
 from web.texts import LANGUAGES, TEXTS, Lang, spoken
 from web.theme import THEME
@@ -31,8 +31,8 @@ from web.transcript import Visitor
 STATIC: Final = Path(__file__).parent / "static"
 #: Pixels a side of the pictures in a conversation.
 THUMBNAIL: Final = 720
-#: Wrong passwords that are answered at the same time, and seconds each takes: it bounds guessing.
-GUESSES, PENALTY = 2, 1.0
+#: Seconds that the answer to a wrong password takes: it bounds guessing, with `web.sources`.
+PENALTY: Final = 1.0
 _HEAD: Final = (
     '<meta name="theme-color" content="#fbf7ef" media="(prefers-color-scheme: light)">'
     '<meta name="theme-color" content="#171310" media="(prefers-color-scheme: dark)">'
@@ -49,7 +49,7 @@ def build(
 ) -> ASGIApp:
     """The whole site; Gradio's upload folder (GRADIO_TEMP_DIR) must be set before."""
     shown = samples.read()
-    door = asyncio.Semaphore(GUESSES)
+    door, asks = sources.Door(), sources.Asks(db.settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes += [
         Route("/", partial(_front, db)),
@@ -65,7 +65,7 @@ def build(
     for lang in LANGUAGES:
         app = gr.mount_gradio_app(
             app,
-            page.build(db, lang, shown, withdraw),
+            page.build(db, lang, shown, withdraw, asks),
             path=f"/{lang}",
             footer_links=[],
             run_history=False,
@@ -90,25 +90,26 @@ async def _front(db: Database, request: Request) -> Response:
     return RedirectResponse(f"/{_lang(db, request)}/", 303, headers={"Vary": "Accept-Language"})
 
 
-async def _login(db: Database, door: asyncio.Semaphore, request: Request) -> Response:
+async def _login(db: Database, door: sources.Door, request: Request) -> Response:
     """The password, once a browser."""
     password = db.settings.web_password
     if password is None or request.session.get("in"):
         return RedirectResponse("/", 303)
-    wrong = False
+    texts, said, status = TEXTS[_lang(db, request)], "", 200
     if request.method == "POST":
-        async with request.form(max_files=0, max_fields=4) as form, door:
+        source = sources.of(request.scope)
+        async with request.form(max_files=0, max_fields=4) as form, door.guess(source) as may:
             given = str(form.get("password", "")).encode()
-            if hmac.compare_digest(given, password.get_secret_value().encode()):
+            if may and hmac.compare_digest(given, password.get_secret_value().encode()):
                 request.session["in"] = True
                 return RedirectResponse("/", 303)
-            await asyncio.sleep(PENALTY)
-        wrong = True
+            said, status = (texts.wrong, 403) if may else (texts.wrong_often, 429)
+            await asyncio.sleep(PENALTY if may else 0)
     return templates.TemplateResponse(
         request,
         "login.html",
-        {"texts": TEXTS[_lang(db, request)], "wrong": wrong},
-        status_code=403 if wrong else 200,
+        {"texts": texts, "said": said},
+        status_code=status,
         headers={"Cache-Control": "no-store"},
     )
 

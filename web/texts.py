@@ -162,6 +162,7 @@ EN: Final = Texts(
     password="Password",
     enter="Come in",
     wrong="That is not the password.",
+    wrong_often="Too many passwords at once from where you are: wait ten seconds, then try again.",
     locked="This table is reserved.",
 )
 
@@ -296,6 +297,7 @@ ZH: Final = Texts(
     password="密码",
     enter="进门",
     wrong="密码不对。",
+    wrong_often="你所在的网络一下子试了太多次：请等十秒再试。",
     locked="这张桌子已预订。",
 )
 

@@ -144,6 +144,7 @@ class Texts:
     password: str
     enter: str
     wrong: str
+    wrong_often: str
     locked: str
 
     def apology(self, code: str | None) -> str:
