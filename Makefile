@@ -5,6 +5,9 @@ PY := .venv/bin/python
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
           --no-emit-index-url --no-emit-find-links
 
+# Containers often set it: then every process compiles all that it imports anew, half of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install dev gpu demo test train-env test-training soak lint format types migrations lock check-lock clean
 
@@ -24,6 +27,8 @@ $(UV):
 
 .venv/.dev: requirements-dev.lock .venv/.installed
 	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements-dev.lock
+	# Once, and not in each of the tests' processes that start together.
+	-@$(PY) -m compileall -qq -j 0 -x '/tests?/|/openai/types/' .venv/lib
 	@touch $@
 
 install: .venv/.installed ## what a user runs: .venv, no torch
@@ -37,9 +42,7 @@ demo: install ## critique a sample in the terminal, then serve the web page (and
 
 test: dev ## every test that needs no GPU and no training environment
 	# Four at a time on any machine: half of the time a test waits for a clock or another process.
-	$(PY) -m pytest -q -n 4 --dist worksteal tests --ignore tests/test_web_browser.py --ignore tests/learning
-	# Alone: a browser and the page it looks at need a core each.
-	$(PY) -m pytest -q tests/test_web_browser.py
+	$(PY) -m pytest -q -n 4 --dist worksteal tests --ignore tests/learning
 
 XT := training/xtuner
 $(XT)/.venv/.installed: $(XT)/requirements.lock | $(UV)

@@ -168,6 +168,11 @@ class Place:
             assert asyncio.get_running_loop().time() < deadline, (open_jobs, unread)
             await asyncio.sleep(0.05)
 
+    async def asked(self) -> int:
+        """How many jobs there are."""
+        async with self.db.read() as session:
+            return await session.scalar(sa.select(sa.func.count(tables.Job.id))) or 0
+
     async def jobs(self) -> list[Job]:
         """Every job, oldest first."""
         async with self.db.read() as session:

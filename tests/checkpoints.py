@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ TEMPLATE = (
 )
 
 
+@cache
 def tokenizer(size: int = 700) -> Tokenizer:
     """A byte-level BPE over the table of dishes, with InternVL2's special tokens first."""
     made = Tokenizer(models.BPE())

@@ -7,6 +7,7 @@ A schema is made once per session and copied per test, which is fifty times fast
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import shutil
@@ -37,6 +38,19 @@ BACKENDS = ("sqlite", "postgresql") if POSTGRES else ("sqlite",)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--soak` runs the long tests of tests/soak, too."""
     parser.addoption("--soak", action="store_true", help="run the long kill and load tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long tests first in the part of each worker: `--dist worksteal` gives out equal ones."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = iter([item for item in items if not item.get_closest_marker("long")])
+    left, items[:] = len(items), []
+    for number in range(workers):
+        size = left // (workers - number)
+        first = long[number::workers]
+        items += [*first, *itertools.islice(rest, size - len(first))]
+        left -= size
 
 
 class Clock:

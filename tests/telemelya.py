@@ -59,7 +59,7 @@ def relay(target: str, secret: str) -> Starlette:
     """What stands before the bot's webhook and adds what Telegram itself would send."""
 
     async def forward(request: Request) -> Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             headers = {"X-Telegram-Bot-Api-Secret-Token": secret}
             reply = await client.post(target, content=await request.body(), headers=headers)
         return Response(status_code=reply.status_code)

@@ -11,6 +11,7 @@ from tests import kills
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_nothing_is_lost_or_repeated_when_bot_and_worker_are_killed(tmp_path: Path) -> None:
     outcome = await kills.run(
         tmp_path, messages=25, kills=8, lease=2.0, scale=0.05, patience=150, seed=1

@@ -30,7 +30,7 @@ async def test_a_photo_comes_in_by_webhook(tmp_path: Path) -> None:
 
 async def test_who_does_not_know_the_secret_is_refused(tmp_path: Path) -> None:
     values = address_of(free_port())
-    async with restaurant(tmp_path, **values) as place, httpx.AsyncClient() as client:
+    async with restaurant(tmp_path, **values) as place, httpx.AsyncClient(timeout=60) as client:
         url = values["webhook_url"]
         good = {"X-Telegram-Bot-Api-Secret-Token": webhook.secret_of(place.settings)}
         for headers, body, status in (

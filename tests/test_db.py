@@ -126,6 +126,7 @@ async def test_a_cancelled_write_neither_commits_nor_blocks_the_next(db: Databas
         assert (await session.scalars(sa.select(tables.Switch.name))).all() == ["a"]
 
 
+@pytest.mark.long
 async def test_cancelling_while_a_connection_opens_leaves_none_behind(tmp_path: Path) -> None:
     lost: list[str] = []  # tasks that nobody can finish any more
     asyncio.get_running_loop().set_exception_handler(lambda _, about: lost.append(str(about)))

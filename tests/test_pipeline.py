@@ -21,8 +21,10 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import basis, evaluate, forget, pipeline
+from training import basis, checks, evaluate, forget, pipeline, replay
 from training.run import Step, Trained, TrainingError
+
+pytestmark = pytest.mark.long
 
 STEP = Step(
     iteration=10,
@@ -73,8 +75,11 @@ class Trainer:
 def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     made = Trainer()
     monkeypatch.setattr("training.run.train", made)
-    monkeypatch.setattr(pipeline, "BEAT", 0.05)
-    monkeypatch.setattr(evaluate, "SAMPLES", tmp_path / "none")  # a random model never ends
+    monkeypatch.setattr(pipeline, "BEAT", 0.2)
+    monkeypatch.setattr(replay, "NOTHINGS", 4)
+    monkeypatch.setattr(evaluate, "SAMPLES", tmp_path / "none")
+    for asking in (checks, replay):  # a random model never ends
+        monkeypatch.setattr(asking, "LONGEST", 24)
     return made
 
 
@@ -287,7 +292,8 @@ def test_the_exam_is_sat_by_the_trained_model_and_by_no_other_in_its_place(
     asked = basis.settled(given, hub.DEFAULT, tmp_path)
     assert (asked.engine, asked.model) == ("openvino", str(tmp_path))
     assert str(tmp_path) in asked.trusted_models
-    monkeypatch.setattr(card, "cards", lambda: [None])
+    h200 = card.Card(index=0, name="H200", total=1, free=1, driver="580", capability=(9, 0))
+    monkeypatch.setattr(card, "cards", lambda: [h200])
     monkeypatch.setattr(choice, "installed", lambda: True)
     asked = basis.settled(given, hub.DEFAULT, tmp_path)
     if engine == "auto":

@@ -8,6 +8,8 @@ import random
 import sys
 from collections import Counter
 
+import pytest
+
 from foodcritic import db as database
 from foodcritic import queue
 from foodcritic.queue import JobStatus
@@ -43,6 +45,7 @@ asyncio.run(main(float(sys.argv[1]), int(sys.argv[2])))
 """
 
 
+@pytest.mark.long
 async def test_workers_killed_at_random_moments_lose_and_repeat_nothing(backend: Settings) -> None:
     moments = random.Random(7)
     db = await database.connect(backend.model_copy(update={"queue_total": JOBS}))

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -215,6 +216,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.delivered[job.id] == 1
 
 
+@pytest.mark.long
 def test_no_order_of_events_loses_or_repeats_a_job(tmp_path: Path) -> None:
     asyncio.run(database.migrate(settings_for(tmp_path)))
     template = tmp_path / "foodcritic.db"

@@ -17,6 +17,8 @@ from foodcritic import serve
 from foodcritic.errors import SettingsError
 from web import app as web_app
 
+pytestmark = pytest.mark.long
+
 HANG = 200.0  #: seconds after which a process hangs: one takes a while to start on a busy machine
 
 

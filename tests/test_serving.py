@@ -138,6 +138,7 @@ def runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 async def test_replicas_come_back_when_killed_and_none_outlives_us(tmp_path: Path) -> None:
     """A killed server costs its own answers, a killed proxy too; afterwards both answer again."""
     home = tmp_path / "home"

@@ -23,7 +23,7 @@ from tests.webpage import Seen, chromium, dish, needs_chromium, pieces, serving,
 from web import transcript
 from web.transcript import Visitor
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 
 RAMEN = "**Ramen** (日式拉面) · Japanese · 8/10\n\nThe broth is deep.\n\nThe egg is jammy."
 ANSWERS = "#fc-chat .bot-row"

@@ -173,6 +173,7 @@ async def test_a_bot_that_stops_goes_on_where_it_was(
         assert [copies(p) for p in everybody] == [1] * 20
 
 
+@pytest.mark.long
 async def test_a_bot_that_is_killed_repeats_nothing_and_leaves_out_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

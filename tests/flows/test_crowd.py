@@ -8,6 +8,7 @@ from tests import crowd
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_fifty_people_at_three_tables_each_get_their_own_answer_once(tmp_path: Path) -> None:
     outcome = await crowd.run(tmp_path, scale=0.02, spread=2, floods=3, patience=200)
     assert outcome.floods > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import app, inbox
+from bot import app, fetch, inbox
 from bot.budget import Limits
 from foodcritic import db as database
 from foodcritic.errors import SettingsError
@@ -49,8 +49,11 @@ async def test_one_fault_anywhere_still_gives_one_complete_answer(
 
 
 async def test_random_faults_everywhere_still_give_one_complete_answer_each(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A file is given up in the end: with one call in seven failing, some runs would see that.
+    monkeypatch.setattr(fetch, "PAUSES", (0.02,) * 12)
+    monkeypatch.setattr(inbox, "PAUSE", 0.02)
     model = Model(answer=lambda asked: ANSWER, pieces=5, pause=0.02)
     async with restaurant(tmp_path, model=model, options={"seed": 7}) as place:
         for kind in (Kind.SERVER_ERROR, Kind.CUT_BEFORE, Kind.CUT_AFTER):
@@ -171,6 +174,7 @@ async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: P
         assert len(ann.visible()) == 4
 
 
+@pytest.mark.long
 async def test_a_full_page_of_people_at_once_is_taken_up_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,5 +184,5 @@ async def test_a_full_page_of_people_at_once_is_taken_up_at_once(
         place.tg.world.meter.enforce = False
         for number in range(inbox.PAGE):
             place.tg.person(f"P{number}").sends_photo(picture(number % 10))
-        while len(await place.jobs()) < inbox.PAGE:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)  # for ever, where handlers wait for the poll
+        while await place.asked() < inbox.PAGE:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # for ever, where handlers wait for the poll

@@ -121,6 +121,7 @@ async def test_only_who_asked_may_try_again(tmp_path: Path) -> None:
         assert await ann.taps("Try again") == "Once more…"
 
 
+@pytest.mark.long
 async def test_a_busy_group_stays_within_its_twenty_a_minute(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         group = place.group()

@@ -94,7 +94,8 @@ async def emulator(folder: Path, hook: int, secret: str) -> AsyncIterator[tuple[
     )
     address = f"http://127.0.0.1:{ports[0]}"
     try:
-        async with httpx.AsyncClient(headers={"Authorization": "Bearer any"}) as client:
+        headers = {"Authorization": "Bearer any"}
+        async with httpx.AsyncClient(headers=headers, timeout=60) as client:
             for _ in range(600):
                 assert process.returncode is None, "telemelya did not start"
                 with contextlib.suppress(httpx.TransportError):
@@ -142,7 +143,7 @@ async def chat(tmp_path: Path) -> AsyncIterator[Chat]:
 
 def _hook(address: str) -> str:
     """Where updates are posted to; "" until the bot has said."""
-    reply = httpx.post(f"{address}/bot{TOKEN}/getWebhookInfo").json()
+    reply = httpx.post(f"{address}/bot{TOKEN}/getWebhookInfo", timeout=60).json()
     return str(reply["result"]["url"])
 
 
