@@ -36,7 +36,6 @@ class Budget:
 
     def __init__(self, most: int, target: float | None, at_once: int = AT_ONCE) -> None:
         self.most, self.at_once = most, at_once
-        self.at_most: int | None = None
         #: Seconds to the first word that are kept to if one tile does it; None: always `most`.
         self.target = target
         self.waiting = 0
@@ -90,8 +89,8 @@ class Budget:
             self.inside += tiles
 
     def _fits(self, tiles: int) -> bool:
-        limit = self.at_once if self.answers <= MANY else self.at_most
-        return not self.inside or limit is None or self.inside + tiles <= limit
+        few = self.inside + tiles <= self.at_once
+        return few or not self.inside or self.answers > MANY
 
     def _next(self) -> None:
         """Let in whoever is first in the queue, while there is room."""

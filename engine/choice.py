@@ -173,7 +173,9 @@ def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan"
     bits = settings.kv_bits if turbomind else 16
     beside = bool(settings.meme_model)
     made = plan.make(path, on, kv_bits=bits, trusted=allowed, beside=beside)
-    return made if turbomind else replace(made, backend="pytorch", prefix_caching=False)
+    if not turbomind:
+        return replace(made, backend="pytorch", prefix_caching=False)
+    return replace(made, own_vision=any(path.glob("*.safetensors")))
 
 
 def _refused(model: str, path: Path, config: dict[str, Any], *, allowed: bool) -> None:
@@ -202,4 +204,4 @@ def _refused(model: str, path: Path, config: dict[str, Any], *, allowed: bool) -
 def settings_of(made: "Plan") -> dict[str, object]:
     """A plan for a log line."""
     shown = ("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count")
-    return {name: getattr(made, name) for name in (*shown, "quant_policy")}
+    return {name: getattr(made, name) for name in (*shown, "quant_policy", "own_vision")}

@@ -53,7 +53,7 @@ class GPU(folder.Described):
         self._runner, self._name = runner, name
         self._template, self._tokenizer = text.Template(path), tokenizer
         self._shape = folder.shape(path, tokenizer)
-        self._photos = Preparer(self._shape, dtype=dtype, empty=getattr(runner, "empty", None))
+        self._photos = Preparer(self._shape, dtype=dtype)
         self._budget = Budget(min(max_tiles, self._shape.tiles), first_word, at_once)
 
     @property

@@ -61,7 +61,8 @@ class Encoder:
             ]
             seen = self(torch.cat(pixels)).split([len(photo) for photo in photos])
             # Of its own each, so that one that is remembered does not hold the others.
-            found = [photo[:, None, 1:].contiguous() for photo in seen]
+            whole = torch.contiguous_format
+            found = [photo[:, None, 1:].clone(memory_format=whole) for photo in seen]
             if self.stream is not None:
                 self.stream.synchronize()
         return found

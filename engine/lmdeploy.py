@@ -15,16 +15,18 @@ import gc
 import itertools
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import structlog
 
 from engine import Generation, sampling, text
 from engine.plan import Plan
-from engine.prepare import Bits, Prepared
+from engine.prepare import Prepared
 from engine.runner import EngineDied, Prompt, Scored
 from engine.streams import Streams
 from engine.vision import Vision
@@ -34,6 +36,8 @@ from foodcritic.errors import EngineError, ModelError
 TOP: Final = 20
 #: LMDeploy's ResponseType names that mean all is well.
 _WELL: Final = ("SUCCESS", "FINISH", "CANCEL")
+
+log = structlog.get_logger(__name__)
 
 
 class LMDeploy:
@@ -55,6 +59,7 @@ class LMDeploy:
         try:
             # First: what TurboMind takes for keys and values is a share of what is left.
             self._vision = self._encoder(folder) if plan.own_vision else None
+            plan = replace(plan, own_vision=self._vision is not None)
             self._engines = [build(folder, plan) for _ in range(plan.engines)]
         except Exception as error:  # LMDeploy raises anything, bare assertions too
             raise ModelError(f"LMDeploy cannot load {folder}: {_short(error)}") from error
@@ -99,16 +104,6 @@ class LMDeploy:
         if logits is not None:
             tops = sampling.likeliest(logits.float().cpu().numpy()[: len(ids)], TOP)
         return Scored(ids=ids, tops=[_as_dict(top) for top in tops])
-
-    @property
-    def empty(self) -> Callable[[tuple[int, ...]], Bits] | None:
-        """Makes arrays for pixels; None: as usual."""
-        return self._pinned if self.plan.pinned else None
-
-    def _pinned(self, shape: tuple[int, ...]) -> Bits:
-        # A prompt holds its pixels until its answer has ended: nothing is reused while it is read.
-        made: Bits = self._torch.empty(shape, dtype=self._torch.int16, pin_memory=True).numpy()
-        return made.view(np.uint16)
 
     async def close(self) -> None:
         self._streams.close()
@@ -155,10 +150,14 @@ class LMDeploy:
             async for out in outs:
                 yield out
 
-    def _encoder(self, folder: Path) -> Vision[Any]:
+    def _encoder(self, folder: Path) -> Vision[Any] | None:
         from engine import internvit
 
-        encoder = internvit.Encoder(folder, self._dtype, "cuda")
+        try:
+            encoder = internvit.Encoder(folder, self._dtype, "cuda")
+        except (KeyError, ValueError) as error:  # another encoder than InternViT: TurboMind's then
+            log.info("vision.not_own", reason=_short(error))
+            return None
         encoder.warm_up()
         return Vision(encoder.look, internvit.size, self.plan.vision_bytes)
 

@@ -23,6 +23,10 @@ SHARE: Final = 0.8
 SHARE_ROOMY: Final = 0.45
 #: Bytes left after weights and working space from which on a card is roomy.
 ROOMY: Final = 40 * 2**30
+#: Bytes for what our vision encoder saw, at most: 37 photos of 13 tiles for InternViT-300M.
+SEEN: Final = 2**30
+#: The same as a share of what is left, on a small card.
+SEEN_SHARE: Final = 0.05
 #: Tokens of a usual conversation about a photo: 13 tiles and a few turns.
 USUAL: Final = 4096
 #: More answers at once gain nothing.
@@ -57,10 +61,8 @@ class Plan:
     roomy: bool = False
     #: Whether `engine.vision` looks at photos, in TurboMind's place.
     own_vision: bool = False
-    #: Bytes on the GPU for what it saw in photos.
-    vision_bytes: int = 2**30
-    #: Pixels in page-locked memory, which the card fetches by itself: an experiment.
-    pinned: bool = False
+    #: Bytes on the GPU for what it saw, so that a follow-up need not look again.
+    vision_bytes: int = SEEN
     #: More of LMDeploy's engine settings, by their own names: for experiments.
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,6 +109,7 @@ def make(
         quant_policy=8 if kv_bits == 8 else 0,
         trusted=trusted,
         roomy=roomy and not beside,
+        vision_bytes=min(SEEN, int(left * SEEN_SHARE)),
     )
 
 

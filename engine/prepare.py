@@ -65,11 +65,8 @@ class Preparer:
         *,
         dtype: Dtype = "bfloat16",
         threads: int = 0,
-        empty: Callable[[tuple[int, ...]], Bits] | None = None,
     ) -> None:
         self.shape = shape
-        #: Makes the arrays that pixels go to: memory that the GPU reads from by itself, say.
-        self._empty = empty or _empty
         self._table = table(shape.mean, shape.std, dtype)
         # Pillow and numpy let go of the interpreter while they work: threads are enough.
         self._threads = ThreadPoolExecutor(
@@ -117,7 +114,7 @@ class Preparer:
         photo, (columns, rows) = await run(self._decoded, picture, budget)
         count = columns * rows
         small = self.shape.thumbnail and count > 1
-        made = await run(self._empty, (count + small, 3, size, size))
+        made = np.empty((count + small, 3, size, size), np.uint16)
 
         async def whole() -> None:
             resized = await run(_resized, photo, size * columns, size * rows)
@@ -185,10 +182,6 @@ def table(mean: tuple[float, ...], std: tuple[float, ...], dtype: Dtype = "bfloa
     bits = exact.view(np.uint32)
     # To the nearest, ties to even, as torch rounds.
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def _empty(shape: tuple[int, ...]) -> Bits:
-    return np.empty(shape, np.uint16)
 
 
 def _look_up_some(

@@ -25,7 +25,7 @@ BEHIND = {
     "openvino": ("engine/", "benchmarks/"),
     "openvino_tokenizers": ("engine/",),
     "lmdeploy": ("engine/lmdeploy.py", "engine/turbomind.py", "benchmarks/"),
-    "openai": ("engine/openai.py",),
+    "openai": ("engine/openai.py", "engine/refusals.py"),
     "torch": (
         *("training/", "engine/nano/", "benchmarks/"),
         *("engine/lmdeploy.py", "engine/turbomind.py", "engine/internvit.py"),

@@ -287,6 +287,15 @@ def test_the_pytorch_engine_is_planned_as_it_runs(settings: Settings, tmp_path: 
     assert (usual.backend, usual.prefix_caching, usual.quant_policy) == ("pytorch", False, 0)
 
 
+def test_turbomind_gets_our_vision_encoder(settings: Settings, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "2b")
+    planned = choice.planned(settings, str(folder), folder, h200())
+    assert (planned.backend, planned.own_vision) == ("turbomind", True)
+    assert planned.vision_bytes == 2**30
+    small = choice.planned(settings, str(folder), folder, h200(12)).vision_bytes
+    assert 2**28 < small < 2**30
+
+
 def test_pickles_are_not_fetched() -> None:
     """Loading one can run code, trusted model or not."""
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]

@@ -309,23 +309,6 @@ async def test_with_many_answers_open_nobody_is_held_back() -> None:
     assert budget.inside == 0
 
 
-async def test_pixels_go_to_the_memory_that_the_runner_gives() -> None:
-    given = list[Any]()
-
-    def empty(shape: tuple[int, ...]) -> Any:
-        given.append(np.zeros(shape, np.uint16))
-        return given[-1]
-
-    shape = folder.shape(nano.MODEL, text.tokenizer(nano.MODEL))
-    usual, other = Preparer(shape), Preparer(shape, empty=empty)
-    image = photo(900, 500)
-    made = await other.prepare(image, "a", 6)
-    assert made.pixels is given[0]
-    assert np.array_equal(made.pixels, (await usual.prepare(image, "a", 6)).pixels)
-    usual.close()
-    other.close()
-
-
 def test_the_likeliest_tokens_come_with_their_logarithms() -> None:
     logits = np.log(np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]))
     first, second = sampling.likeliest(logits, 2)

@@ -1,0 +1,83 @@
+"""The vision encoder made for speed sees what the modeling code that trains sees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.internvit import Encoder, size
+from engine.nano.configuration_internvl_chat import InternVisionConfig
+from engine.nano.modeling_internvl_chat import InternVisionModel
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "patch_size": 14,
+    "image_size": 112,
+}
+KINDS: dict[str, Any] = {
+    "300M": {"norm_type": "layer_norm", "qk_normalization": False, "qkv_bias": True},
+    "6B": {"norm_type": "rms_norm", "qk_normalization": True, "qkv_bias": False},
+}
+
+
+@pytest.fixture(params=KINDS)
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[InternVisionModel, Path]:
+    """A small encoder with random weights, and its checkpoint folder."""
+    config = InternVisionConfig(**SIZES, **KINDS[request.param])
+    model = InternVisionModel(config).eval()
+    dice = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        weight.data = torch.randn(weight.shape, generator=dice) * 0.2 + 0.5 * (weight.ndim == 1)
+    stored = {f"vision_model.{name}": value for name, value in model.state_dict().items()}
+    save_file(stored | {"mlp1.0.weight": torch.ones(1)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"vision_config": config.to_dict()}))
+    return model, tmp_path
+
+
+def test_it_sees_the_same(made: tuple[InternVisionModel, Path]) -> None:
+    model, folder = made
+    pixels = torch.randn(3, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = model(pixels).last_hidden_state
+        found = Encoder(folder, torch.float32, "cpu")(pixels)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_photos_come_apart_again(made: tuple[InternVisionModel, Path]) -> None:
+    _, folder = made
+    encoder = Encoder(folder, torch.bfloat16, "cpu")
+    encoder.warm_up()
+    pixels = torch.randn(5, 3, 112, 112, generator=torch.Generator().manual_seed(2))
+    bits = pixels.bfloat16().view(torch.int16).numpy().view(np.uint16)
+    found = encoder.look([bits[:1], bits[1:]])
+    assert [tuple(seen.shape) for seen in found] == [(1, 1, 64, 64), (4, 1, 64, 64)]
+    assert all(seen.is_contiguous() for seen in found)
+    # Of its own: what is remembered of one photo holds nothing of the other's memory.
+    assert all(seen.untyped_storage().nbytes() == size(seen) for seen in found)
+    with torch.inference_mode():
+        torch.testing.assert_close(found[1][:, 0], encoder(pixels.bfloat16())[1:, 1:])
+
+
+@pytest.mark.parametrize(("layer", "kept"), [(-1, 3), (-2, 2)])
+def test_it_stops_at_the_layer_that_the_checkpoint_names(
+    made: tuple[InternVisionModel, Path], layer: int, kept: int
+) -> None:
+    _, folder = made
+    config = json.loads((folder / "config.json").read_text()) | {"select_layer": layer}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert len(Encoder(folder, torch.float32, "cpu").layers) == kept
+
+
+def test_a_folder_without_the_encoder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"vision_config": SIZES | KINDS["300M"] | {
+        "layer_norm_eps": 1e-6}}))  # fmt: skip
+    save_file({"language_model.weight": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(KeyError, match="vision_model"):
+        Encoder(tmp_path, torch.float32, "cpu")
