@@ -16,8 +16,7 @@ FILL = "from pathlib import Path; import sys; Path(sys.argv[1]).write_text('{}')
 
 
 def given(results: Path, **more: Any) -> argparse.Namespace:
-    usual: dict[str, Any] = {"seconds": 100.0, "only": None, "dry_run": False}
-    usual |= {"shape": "2b", "plan": '{"pinned":true}'}
+    usual: dict[str, Any] = {"seconds": 100.0, "only": None, "dry_run": False, "shape": "2b"}
     places = {"model": results / "m", "photos": results / "p", "results": results}
     return argparse.Namespace(**(usual | places | more))
 

@@ -33,7 +33,8 @@ async def load(name: str, model: Path, plan: dict[str, Any]) -> Any:
     words = text.tokenizer(model)
     picture = folder.shape(model, words).picture
     small = {"session_len": 2048, "max_batch_size": 32, "max_prefill_token_num": 1024}
-    how = Plan(backend=name, trusted=True, cache_max_entry_count=0.05, **(small | plan))  # type: ignore[arg-type]
+    usual = small | {"cache_max_entry_count": 0.05, "own_vision": name == "turbomind"}
+    how = Plan(backend=name, trusted=True, **(usual | plan))  # type: ignore[arg-type]
     runner = await asyncio.to_thread(lmdeploy.load, model, how, picture)
     dtype = how.dtype
     return gpu.GPU(runner, model, name=name, tokenizer=words, dtype=dtype)

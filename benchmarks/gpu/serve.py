@@ -43,7 +43,7 @@ CELLS: dict[str, Sequence[tuple[str, int]]] = {
     "ours": [
         *(("photo", 128), ("photo", 32), ("album", 32), ("tile", 128)),
         *((load, 1) for load in ("photo", "tile", "mixed", "chat")),
-        *(("chat", 32), ("mixed", 128), ("mixed", 32), ("photo", 8), ("tile", 32), ("tile", 8)),
+        *(("chat", 32), ("mixed", 32), ("photo", 8), ("tile", 32), ("tile", 8), ("mixed", 128)),
     ],
     "server": [
         *((load, 1) for load in ("photo", "tile", "mixed", "chat")),
@@ -132,7 +132,7 @@ def requests(system: str, load: str, users: int) -> int:
         return 2 * users
     if load == "photo" and users >= 128 and system == "ours":
         # So long that beginning and end, with fewer users than that, are a small part of it.
-        return 12 * users
+        return 9 * users
     slow = system != "ours" and load != "tile"
     return max((1 if slow and users >= 128 else 2 if slow else ROUNDS) * users, LEAST)
 

@@ -72,16 +72,10 @@ def tried(label: str, plan: str, *, model: str = "{model}", users: str = "32 128
 #: In the order of their importance. Seconds as measured, or reckoned from measured rates.
 PARTS: Final = (
     Part(name="floor", seconds=15, command="benchmarks.gpu.floor", files=["floor.json"]),
-    tried("pinned", '{"pinned":true}', users="128"),
-    tried("pinnedkv8", '{"pinned":true,"quant_policy":8}', users="128"),
-    tried(
-        "fp8kv8",
-        '{"pinned":true,"quant_policy":8,"more":{"gemm_input_dtype":"float8_e4m3"}}',
-        model="{fp8}",
-    ),
-    tried("fp8", '{"pinned":true,"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
-    tried("fp8plain", '{"pinned":true,"quant_policy":8}', model="{fp8}", users="128"),
-    measured("ours", 200, "--plan {plan}"),
+    measured("ours", 200),
+    tried("without", '{"own_vision":false}'),
+    tried("kv8", '{"quant_policy":8}', users="128"),
+    tried("fp8", '{"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
     Part(
         name="kills",
         seconds=280,
@@ -137,11 +131,7 @@ PARTS: Final = (
         files=["alone.json"],
         needs="{model}",
     ),
-    tried("kv4", '{"quant_policy":4}', users="128"),
     tried("chunk4k", '{"max_prefill_token_num":4096}', users="128"),
-    tried("split", '{"more":{"num_tokens_per_iter":2048,"max_prefill_iters":4}}', users="128"),
-    tried("block128", '{"more":{"cache_block_seq_len":128}}', users="128"),
-    tried("nocache", '{"prefix_caching":false}', users="128"),
 )
 
 
@@ -152,7 +142,6 @@ def places(given: Any) -> dict[str, str]:
         "fp8": str(given.model.with_name(given.model.name + "-fp8")),
         "photos": str(given.photos),
         "results": str(given.results),
-        "plan": given.plan,
     }
 
 
@@ -265,7 +254,6 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--model", type=Path, default=SCRATCH / "2b")
     parser.add_argument("--shape", default="2b")
-    parser.add_argument("--plan", default="{}", help="JSON of engine.plan.Plan's fields, for ours")
     parser.add_argument("--photos", type=Path, default=SCRATCH / "photos")
     given = parser.parse_args()
     shows.summary(given.results) if given.summary else run(given)

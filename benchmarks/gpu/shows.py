@@ -9,10 +9,7 @@ from typing import Any, Final
 #: (what is to be shown, file, how to find the number in it, how it compares, with what)
 SHOWS: Final[Sequence[tuple[str, str, str, str, float]]] = (
     ("photo, 128 users, requests/s", "ours-photo-128", "requests_per_second", ">=", 18),
-    ("the same, pinned pixels", "ours+pinned-photo-128", "requests_per_second", ">=", 18),
-    ("and 8-bit keys and values", "ours+pinnedkv8-photo-128", "requests_per_second", ">=", 18),
     ("the same, 8-bit weights", "ours+fp8-photo-128", "requests_per_second", ">=", 18),
-    ("the same, both", "ours+fp8kv8-photo-128", "requests_per_second", ">=", 21),
     ("photo, 32 users, first word, s", "ours-photo-32", "first_p50", "<=", 0.7),
     ("tile, 128 users, requests/s", "ours-tile-128", "requests_per_second", ">=", 95),
     ("albums of ten, 32 users, failed", "ours-album-32", "failed", "<=", 0),

@@ -46,7 +46,8 @@ class Ours:
         shape = folders.shape(self.folder, words)
         given = dict(self.plan)
         how = {"at_once": given.pop("at_once")} if "at_once" in given else {}
-        plan = Plan(trusted=True, **{"cache_max_entry_count": 0.5, **given})
+        usual = {"cache_max_entry_count": 0.5, "own_vision": True}
+        plan = Plan(trusted=True, **(usual | given))
         load = lmdeploy.load
         self.runner: Any = await asyncio.to_thread(load, self.folder, plan, shape.picture)
         self.engine = gpu.GPU(self.runner, self.folder, name="2b", tokenizer=words, **how)
