@@ -103,7 +103,7 @@ async def load(settings: Settings) -> Engine:
     if chosen.kind == "lmdeploy":
         try:
             return await _lmdeploy(settings)
-        except FoodcriticError as error:
+        except (FoodcriticError, ImportError, OSError) as error:  # or a library is broken
             if settings.engine != "auto":
                 raise
             log.warning("engine.fallback", engine="nano", reason=str(error))

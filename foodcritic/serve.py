@@ -219,7 +219,7 @@ async def _tended_worker(
 ) -> None:
     """The worker here or, where a GPU could take it down, as a child that is started again."""
     from engine import choice
-    from foodcritic import orphans
+    from foodcritic import orphans, tending
 
     if (await asyncio.to_thread(choice.choose, settings)).kind != "lmdeploy":
         await _worker(settings, db, stop, loaded)
@@ -230,7 +230,8 @@ async def _tended_worker(
         log.warning("worker.jobs_given_back", pid=pid, jobs=given_back)
 
     command = [sys.executable, "-m", "foodcritic", "worker"]
-    await supervise.keep("worker", command, stop, died=died)
+    auto = settings.engine == "auto"
+    await tending.tend(command, stop, died=died, instead=tending.NANO if auto else {})
 
 
 async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> None:

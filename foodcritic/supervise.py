@@ -48,6 +48,7 @@ async def keep(
     stop: asyncio.Event,
     *,
     died: Callable[[int], Awaitable[None]] | None = None,
+    ready: Callable[[], None] | None = None,
     output: IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     healthy: Callable[[], Awaitable[bool]] | None = None,
@@ -57,7 +58,8 @@ async def keep(
 ) -> None:
     """Keep `command` running until `stop` is set.
 
-    `died` is told the process id of each child that ended by itself, before the next one starts.
+    `died` is told the process id of each child that ended by itself, before the next one starts,
+    and `ready` of each that waits in `orphaned`. What `env` holds by then counts for the next one.
     `healthy` is asked every few seconds; a child that was healthy and then is not, is killed. So
     is one that waits in `orphaned` and stands still for `frozen` seconds.
     """
@@ -65,6 +67,7 @@ async def keep(
     while not stop.is_set():
         started = time.monotonic()
         pulse, beat = os.pipe()
+        os.set_blocking(pulse, False)
         try:
             child = await asyncio.create_subprocess_exec(
                 *command,
@@ -81,7 +84,7 @@ async def keep(
         log.info("child.started", child=name, pid=child.pid)
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())
-        watching = [asyncio.create_task(_feel(name, child, pulse, frozen))]
+        watching = [asyncio.create_task(_feel(name, child, pulse, frozen, ready))]
         if healthy:
             watching.append(asyncio.create_task(_watch(name, child, healthy)))
         try:
@@ -93,6 +96,8 @@ async def keep(
             if not ended.done():
                 await _end(name, child)
             await asyncio.gather(ended, stopping, *watching, return_exceptions=True)
+            if ready is not None and _beats(pulse):  # since the last look
+                ready()
             os.close(pulse)
         if stop.is_set():
             return
@@ -138,20 +143,30 @@ def end_within(seconds: float) -> None:
     timer.start()
 
 
-async def _feel(name: str, child: asyncio.subprocess.Process, pulse: int, frozen: float) -> None:
+def _beats(pulse: int) -> bool:
+    try:
+        return bool(os.read(pulse, 4096))
+    except BlockingIOError:
+        return False
+
+
+async def _feel(
+    name: str,
+    child: asyncio.subprocess.Process,
+    pulse: int,
+    frozen: float,
+    ready: Callable[[], None] | None,
+) -> None:
     """Kill a child that has begun to beat and stopped.
 
     Looks are counted, not seconds: when all of us stood still, nobody is to blame.
     """
-    os.set_blocking(pulse, False)
     missed: int | None = None
     while True:
         await asyncio.sleep(LOOK)
-        try:
-            beats = bool(os.read(pulse, 4096))
-        except BlockingIOError:
-            beats = False
-        if beats:
+        if _beats(pulse):
+            if missed is None and ready is not None:
+                ready()
             missed = 0
         elif missed is not None and (missed := missed + 1) * LOOK >= frozen:
             log.error("child.frozen", child=name, pid=child.pid, seconds=frozen)

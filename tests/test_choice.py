@@ -145,6 +145,25 @@ async def test_auto_falls_back_to_nano(machine: Any, settings: Settings, tmp_pat
     await engine.close()
 
 
+async def test_auto_falls_back_from_a_broken_installation(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """A library of CUDA's that is missing comes as an ImportError or an OSError."""
+    machine(H200)
+    folder = checkpoint(tmp_path / "2b", vocab_size=100)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((nano.MODEL / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"dynamic_image_size": True, "downsample_ratio": 0.5}
+    config["vision_config"] = {"image_size": 448, "patch_size": 14}
+    (folder / "config.json").write_text(json.dumps(config))
+    engine = await engines.load(with_(settings, model=str(folder)))  # the stand-in lacks messages
+    assert engine.model == "nano"
+    await engine.close()
+    with pytest.raises(ImportError):
+        await engines.load(with_(settings, model=str(folder), engine="lmdeploy"))
+
+
 @pytest.mark.parametrize(
     ("cards", "lmdeploy", "reason"), [((), True, "there is none"), ((H200,), False, "make gpu")]
 )

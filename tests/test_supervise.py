@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from foodcritic import db as database
-from foodcritic import orphans, queue, supervise
+from foodcritic import orphans, queue, supervise, tending
 from foodcritic.columns import JobStatus
 from tests.conftest import new_job
 
@@ -76,6 +76,59 @@ async def test_a_child_that_freezes_is_killed_and_started_again(
     await until(lambda: len(dead) == 2)
     stop.set()
     await asyncio.wait_for(keeping, HANG)
+
+
+async def test_a_worker_that_cannot_load_its_model_answers_with_another(tmp_path: Path) -> None:
+    """Out of memory in native code ends the process: no fallback inside it could help."""
+    marks = tmp_path / "marks"
+    command = script(
+        tmp_path,
+        "import asyncio, os\n"
+        "from foodcritic import supervise\n"
+        f"marks = open({str(marks)!r}, 'a')\n"
+        "marks.write(os.environ.get('FOODCRITIC_ENGINE', 'x') + ' ')\n"
+        "marks.flush()\n"
+        "if 'FOODCRITIC_ENGINE' not in os.environ: os.abort()\n"
+        "asyncio.run(supervise.orphaned(asyncio.Event()))",
+    )
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+
+    tending_ = asyncio.create_task(
+        tending.tend(command, stop, died=died, instead=tending.NANO, first_wait=0.01)
+    )
+    await until(lambda: marks.exists() and marks.read_text() == "x x x openvino ")
+    assert len(dead) == 3
+    stop.set()
+    await asyncio.wait_for(tending_, HANG)
+
+
+@pytest.mark.parametrize("instead", [{}, tending.NANO])
+async def test_a_worker_that_had_loaded_its_model_keeps_it(
+    tmp_path: Path, instead: dict[str, str]
+) -> None:
+    """However often and soon it is killed; and so does one whose engine is set."""
+    marks = tmp_path / "marks"
+    beat = "os.write(int(os.environ['FOODCRITIC_BEAT']), b'.')" if instead else ""
+    command = script(
+        tmp_path,
+        "import os\n"
+        f"{beat}\n"
+        f"open({str(marks)!r}, 'a').write(os.environ.get('FOODCRITIC_ENGINE', 'x'))\n"
+        "os.abort()",
+    )
+    stop = asyncio.Event()
+
+    async def died(pid: int) -> None: ...
+
+    tending_ = asyncio.create_task(
+        tending.tend(command, stop, died=died, instead=instead, first_wait=0.01)
+    )
+    await until(lambda: marks.exists() and marks.read_text().startswith("xxxxx"))
+    stop.set()
+    await asyncio.wait_for(tending_, HANG)
 
 
 async def test_a_child_that_never_beats_is_left_alone(
