@@ -18,6 +18,8 @@ from typing import Final, Generic, TypeVar
 
 from engine.prepare import Bits, Prepared
 from engine.runner import EngineDied
+from engine.streams import HANG
+from foodcritic.errors import EngineError
 
 #: Tiles looked at together, where several photos wait: more gain nothing.
 AT_ONCE: Final = 16
@@ -33,8 +35,15 @@ class Vision(Generic[T]):
     """
 
     def __init__(
-        self, look: Callable[[list[Bits]], list[T]], size: Callable[[T], int], room: int
+        self,
+        look: Callable[[list[Bits]], list[T]],
+        size: Callable[[T], int],
+        room: int,
+        hang: float = HANG,
     ) -> None:
+        #: Why nothing will be seen any more.
+        self._ended: EngineError | None = None
+        self._hang = hang
         self._look, self._size, self._room = look, size, room
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vision")
         self._seen: OrderedDict[bytes, T] = OrderedDict()
@@ -47,8 +56,11 @@ class Vision(Generic[T]):
         """What it sees in a photo.
 
         Raises:
-            EngineDied: the GPU failed, for want of memory, say.
+            EngineDied: the GPU failed, for want of memory, say, or hangs.
+        EngineError: it was closed meanwhile.
         """
+        if self._ended is not None:
+            raise self._ended
         key = picture.fingerprint
         if key in self._seen:
             self._seen.move_to_end(key)
@@ -67,7 +79,12 @@ class Vision(Generic[T]):
             some = self._some()
             try:
                 pixels = [picture.pixels for picture in some]
-                found = await loop.run_in_executor(self._thread, self._look, pixels)
+                # No answer is open yet that a watchdog on tokens could see.
+                async with asyncio.timeout(self._hang):
+                    found = await loop.run_in_executor(self._thread, self._look, pixels)
+            except TimeoutError:
+                hangs = f"the vision encoder has seen nothing for {self._hang:.0f} s: it hangs"
+                self._end(EngineDied(hangs))  # nor will it: its one thread is held
             except Exception as error:  # CUDA raises what it likes, and is lost afterwards
                 reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
                 for picture in some:
@@ -97,8 +114,20 @@ class Vision(Generic[T]):
         while self._bytes > self._room and self._seen:
             self._bytes -= self._size(self._seen.popitem(last=False)[1])
 
+    def _end(self, error: EngineError) -> None:
+        """Nobody who waits will see anything, nor will anybody who comes."""
+        self._ended = error
+        for future in self._coming.values():
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # whoever asked may be gone
+        self._coming.clear()
+        self._waiting.clear()
+
     def close(self) -> None:
-        """Forget everything and end the thread."""
+        """Forget everything, end the thread, and what waits with an error."""
+        if self._ended is None:
+            self._end(EngineError("the engine was closed"))
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._working:
             self._working.cancel()
