@@ -23,7 +23,7 @@ from telegram import Bot, Update
 from bot import albums
 from bot.albums import Album
 from bot.inbox import topic
-from foodcritic import inbox, wake
+from foodcritic import inbox, outage, wake
 from foodcritic.db import Database
 from foodcritic.inbox import Update as Letter
 
@@ -138,7 +138,8 @@ class Dispatcher:
         """A lane is empty, or it failed, or the marking did."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("dispatcher_failed", part=task.get_name(), exc_info=error)
+            if not outage.passes(error):
+                log.error("dispatcher_failed", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
             self._db.hub.ring([topic(self._source)])
 
@@ -199,6 +200,8 @@ class Dispatcher:
             try:
                 await self._handle(update)
             except Exception as error:
+                if outage.passes(error):
+                    raise  # it is the house's fault: the inbox keeps it until that is mended
                 last = attempt == ATTEMPTS
                 log.warning(
                     "update_failed",

@@ -1,19 +1,82 @@
-"""Why a command cannot have its database, said in one line that names the thing and the remedy.
+"""A database or disk that cannot be had: said in one line that names the thing and the remedy.
 
 with outage.explained(settings): …        what the driver, the disk or Alembic raise
                                           becomes a SettingsError
+await outage.outlasted(settings, name, part, stop)   run a part; where a disk is full or a server
+                                          gone, wait and begin it anew: whatever it had stays in
+                                          the inbox, the queue and the outbox
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import errno
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 
 import sqlalchemy as sa
+import structlog
 from alembic.util import CommandError
 
 from foodcritic.errors import SettingsError
 from foodcritic.settings import Settings
+
+#: Seconds before a part is begun anew, and the most; each wait in a row is twice as long.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+
+#: What SQLite says of a disk, and of a file that others hold.
+_SQLITE: Final = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_CANTOPEN")
+#: Of PostgreSQL's classes: connection, too little of something, an operator's order, the disk.
+_POSTGRESQL: Final = ("08", "53", "57P", "58")
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT)
+
+log = structlog.get_logger(__name__)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error is of a disk or server, and gone once these are well."""
+    if isinstance(error, sa.exc.DBAPIError):
+        name = str(getattr(error.orig, "sqlite_errorname", ""))
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return (
+            name.startswith(_SQLITE)
+            or state.startswith(_POSTGRESQL)
+            or error.connection_invalidated
+            or isinstance(error, sa.exc.InterfaceError)
+        )
+    return isinstance(error, ConnectionError) or getattr(error, "errno", None) in _DISK
+
+
+async def outlasted(
+    settings: Settings,
+    name: str,
+    part: Callable[[], Awaitable[None]],
+    stop: asyncio.Event,
+    *,
+    first_wait: float = FIRST_WAIT,
+) -> None:
+    """Run a part until it ends or `stop` is set; what does not pass is raised."""
+    wait = first_wait
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            await part()
+            return
+        except Exception as error:
+            if not passes(error):
+                raise
+            wait = first_wait if time.monotonic() - began > LONGEST_WAIT else wait
+            log.error("part.waits", part=name, reason=reason(settings, error), again_in=wait)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+        wait = min(wait * 2, LONGEST_WAIT)
+
+
+def reason(settings: Settings, error: BaseException) -> str:
+    """What is wrong and what to do, on one line."""
+    return f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}"
 
 
 @contextlib.contextmanager
@@ -46,7 +109,7 @@ def ended(settings: Settings) -> Iterator[None]:
 
 
 def _said(settings: Settings, error: Exception) -> SettingsError:
-    return SettingsError(f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}")
+    return SettingsError(reason(settings, error))
 
 
 def _where(settings: Settings) -> str:
@@ -57,7 +120,7 @@ def _where(settings: Settings) -> str:
     return f"the database {url.database or ''} at {place}:{url.port or url.query.get('port', 5432)}"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         return f"{named}{error.strerror or error}"

@@ -4,8 +4,10 @@
     bot | web | worker | trainer     one of them; they meet in the database
 
 Ctrl-C or SIGTERM sets one event that every part watches; each then finishes or gives back what it
-holds within 10 s. A second one ends the process at once. A part that fails takes the others down
-with it, in the same orderly way: what restarts a process belongs outside it (systemd, Docker).
+holds within 10 s. A second one ends the process at once. A part whose disk is full, or whose
+database is away, waits and begins anew (`foodcritic.outage`). One that fails for another reason
+takes the others down with it, in the same orderly way: what restarts a process belongs outside it
+(systemd, Docker).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -41,7 +44,8 @@ LINGER: Final = 5.0
 _FATAL: Final = (signal.SIGINT, signal.SIGTERM)
 
 Part = Coroutine[Any, Any, None]
-Parts = Callable[["Settings", "Database", asyncio.Event], Mapping[str, Part]]
+#: A part can be begun anew.
+Parts = Callable[["Settings", "Database", asyncio.Event], Mapping[str, Callable[[], Part]]]
 
 log = structlog.get_logger(__name__)
 out = Console(highlight=False)
@@ -83,22 +87,24 @@ def bot(
         asyncio.run(app.set_up(_settings(quiet=True)))
         typer.echo("Telegram knows the commands and descriptions now")
         return
-    asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": _bot(s, db, stop)}))
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"bot": partial(_bot, s, db, stop)}))
 
 
 def web() -> None:
     """Run the web page alone."""
-    asyncio.run(_serve(_settings(), lambda s, db, stop: {"web": _web(s, db, stop)}))
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"web": partial(_web, s, db, stop)}))
 
 
 def worker() -> None:
     """Run a worker alone: the model that answers."""
-    asyncio.run(_serve(_settings(), lambda s, db, stop: {"worker": _worker(s, db, stop)}))
+    asyncio.run(_serve(_settings(), lambda s, db, stop: {"worker": partial(_worker, s, db, stop)}))
 
 
 def trainer() -> None:
     """Run the trainer alone: runs that are asked for, and the nightly one."""
-    asyncio.run(_serve(_settings(), lambda s, db, stop: {"trainer": _trainer(s, db, stop)}))
+    asyncio.run(
+        _serve(_settings(), lambda s, db, stop: {"trainer": partial(_trainer, s, db, stop)})
+    )
 
 
 def migrate() -> None:
@@ -148,15 +154,18 @@ def _samples() -> Iterator[Path]:
 
 def _everything(
     settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
-) -> dict[str, Part]:
-    parts: dict[str, Part] = {}
+) -> dict[str, Callable[[], Part]]:
+    parts: dict[str, Callable[[], Part]] = {}
     if settings.telegram_bot_token is None:
         out.print("No TELEGRAM_BOT_TOKEN: the page runs without the bot.", style="dim")
     else:
-        parts["bot"] = _bot(settings, db, stop)
-    parts["web"] = _web(settings, db, stop)
-    parts["worker"] = (_worker if loaded else _tended_worker)(settings, db, stop, loaded)
-    parts["trainer"] = _trainer(settings, db, stop)
+        parts["bot"] = partial(_bot, settings, db, stop)
+    parts["web"] = partial(_web, settings, db, stop)
+    ready = [loaded] if loaded else []  # for the first time: the worker closes it
+    parts["worker"] = lambda: (_worker if loaded else _tended_worker)(
+        settings, db, stop, ready.pop() if ready else None
+    )
+    parts["trainer"] = partial(_trainer, settings, db, stop)
     return parts
 
 
@@ -245,10 +254,12 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     from foodcritic import db, outage, retention
 
     async with _stopping() as stop, db.connected(settings) as opened:
-        running = parts(settings, opened, stop)
-        # A disk that is full, a server that is gone: whoever restarts us tries again.
+        every: dict[str, Callable[[], Part]] = {**parts(settings, opened, stop)}
+        every["retention"] = partial(retention.daily, opened, stop)
+        patient = {n: outage.outlasted(settings, n, part, stop) for n, part in every.items()}
+        # A disk that is full, a server that is gone: the page stays, the others wait and try again.
         with outage.ended(settings):
-            await together(stop, {**running, "retention": retention.daily(opened, stop)})
+            await together(stop, patient)
 
 
 async def together(

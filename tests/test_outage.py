@@ -1,16 +1,29 @@
 """A database that cannot be had is one line that says which, why and what to do."""
 
 import asyncio
+import contextlib
+import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import sqlalchemy as sa
 
+from bot import app
+from bot.budget import Limits
 from foodcritic import db as database
 from foodcritic import outage
+from foodcritic.db import Database
 from foodcritic.errors import SettingsError
+from tests.botapi.script import telegram
+from tests.botbench import FAST, configured, migrated
 from tests.conftest import POSTGRES, settings_for
+from tests.webpage import dish
+from web import events, talk
+from web.texts import EN
+from web.transcript import Visitor
 
 
 async def refused(home: Path, **values: str) -> str:
@@ -68,6 +81,77 @@ async def written(home: Path, *statements: str) -> None:
             async with db.write() as session:
                 for statement in statements:
                     await session.execute(sa.text(statement))
+
+
+@contextlib.contextmanager
+def full(db: Database) -> Iterator[None]:
+    """While this lasts, SQLite may not grow: its own bound stands for the disk's."""
+    most = 1
+
+    def bound(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
+
+    sa.event.listen(db.engine.sync_engine, "begin", bound)
+    yield
+    most = 2**31
+
+
+async def test_what_comes_in_on_a_full_disk_is_answered_once_there_is_room(tmp_path: Path) -> None:
+    """The bot waits, Telegram keeps what was not committed, and nothing else is disturbed."""
+    stop, begun = asyncio.Event(), itertools.count(1)
+    async with telegram(scale=FAST) as tg:
+        config = configured(tmp_path, tg)
+        await migrated(config)
+        async with database.connected(config) as db:
+            pace = app.Pace(limits=Limits().scaled(FAST), scale=FAST)
+            ends = asyncio.Event()
+
+            async def part() -> None:
+                if next(begun) > 2:
+                    ends.set()
+                await app.run(config, db, stop, pace=pace)
+
+            bot = asyncio.create_task(outage.outlasted(config, "bot", part, stop, first_wait=0.05))
+            ann = tg.person("Ann")
+            ann.says("/start")
+            await ann.sees("I am a food critic")
+            with full(db):
+                for number in range(12):
+                    ann.says(f"/start {number} {'x' * 3500}")
+                await asyncio.wait(
+                    {bot, asyncio.create_task(ends.wait())}, return_when="FIRST_COMPLETED"
+                )
+            assert not bot.done()
+            ann.says("/nothing")
+            await ann.sees("no such command")
+            said = [m["text"] for m in tg.world.by_bot(ann.chat.id) if "food critic" in m["text"]]
+            assert len(said) == 13
+            stop.set()
+            await bot
+
+
+async def test_a_visitor_is_told_that_there_is_no_room(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    async with database.connected(settings) as db:
+
+        async def flood() -> None:
+            for seed in range(100):
+                asked = talk.ask(db, Visitor(seed), lang="en", pictures=[dish(seed)])
+                await events.plainly(db, EN, asked)
+
+        with full(db), pytest.raises(gr.Error, match="disk is full or my database away"):
+            await flood()
+        await events.plainly(db, EN, talk.ask(db, Visitor(1), lang="en", pictures=[dish(1)]))
+
+
+async def test_what_is_no_fault_of_disk_or_server_is_not_waited_for(tmp_path: Path) -> None:
+    settings, stop = settings_for(tmp_path), asyncio.Event()
+
+    async def part() -> None:
+        await written(tmp_path, "SELECT * FROM no_such_table")
+
+    with pytest.raises(SettingsError, match="no such table"):
+        await outage.outlasted(settings, "part", part, stop)
 
 
 async def test_a_disk_that_fills_up_is_one_line_while_we_run(tmp_path: Path) -> None:

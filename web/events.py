@@ -6,7 +6,10 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 import gradio as gr
+import sqlalchemy as sa
+import structlog
 
+from foodcritic import outage
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError, QueueFull
 from foodcritic.limits import LimitReached
@@ -14,6 +17,8 @@ from web import sources
 from web.talk import Refused
 from web.texts import Texts
 from web.transcript import Visitor
+
+log = structlog.get_logger(__name__)
 
 #: An event that shows no spinner, is no API, and waits for no other.
 QUICK: Final[dict[str, Any]] = {
@@ -47,4 +52,9 @@ async def plainly(db: Database, texts: Texts, doing: Awaitable[Any]) -> Any:
         said = texts.limited(error.refusal, db.now())
     except Refused as error:
         said = str(getattr(texts, error.code)).format(**error.values)
+    except (OSError, sa.exc.DBAPIError) as error:
+        if not outage.passes(error):
+            raise
+        log.error("web.refused", reason=outage.reason(db.settings, error))
+        said = texts.no_room
     raise gr.Error(said, print_exception=False, duration=8)

@@ -76,6 +76,10 @@ EN: Final = Texts(
         "The kitchen is being cleaned. What you asked before is still answered; "
         "please ask anew in a while."
     ),
+    no_room=(
+        "I cannot take anything in just now: my disk is full or my database away, and the log says "
+        "which. What you asked before is not lost; please ask anew in a while."
+    ),
     tab_talk="Critique",
     tab_memes="Memes",
     meme_invite_title="Play with your food",
@@ -219,6 +223,7 @@ ZH: Final = Texts(
     limit_day="今天吃饱了：每天最多 {limit} 个问题，大约 {hours} 小时后再问。",
     limit_none="你不能再提问了：运营者把你的额度设成了 0。",
     maintenance="厨房正在打扫。之前的问题照常回答，新问题请过一会儿再来。",
+    no_room="现在存不下新问题：磁盘满了，或者数据库连不上，日志里有原因。之前问的不会丢，请过一会儿再问。",
     tab_talk="点评",
     tab_memes="表情包",
     meme_invite_title="和食物开个玩笑",

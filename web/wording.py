@@ -72,6 +72,7 @@ class Texts:
     limit_day: str
     limit_none: str
     maintenance: str
+    no_room: str
     # memes and cards
     tab_talk: str
     tab_memes: str
