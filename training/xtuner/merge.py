@@ -165,7 +165,14 @@ def _place(part: Path, folder: Path) -> None:
 
 
 def _state(checkpoint: Path) -> dict[str, Tensor]:
-    from xtuner.model.utils import guess_load_checkpoint
+    state: dict[str, Tensor]
+    if checkpoint.is_dir():  # DeepSpeed's: XTuner's usual reader rounds what is float32 to float16
+        from xtuner.utils.zero_to_any_dtype import get_state_dict_from_zero_checkpoint
 
-    state: dict[str, Tensor] = guess_load_checkpoint(str(checkpoint))
+        where = {"tag": checkpoint.name, "dtype": torch.float32}
+        state = get_state_dict_from_zero_checkpoint(str(checkpoint.parent), **where)
+    else:
+        from xtuner.model.utils import guess_load_checkpoint
+
+        state = guess_load_checkpoint(str(checkpoint))
     return state

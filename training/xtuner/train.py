@@ -2,6 +2,7 @@
 """Trains an InternVL2 checkpoint on LLaVA JSON with XTuner: recipe in, Hugging Face folder out.
 
     recipe -> config/xtuner.py -> xtuner.tools.train (in this process) -> merge -> check -> OUT
+                                                       on a GPU, in a fresh process: ──────────
 
 Run it again with the same ``--work`` after a kill: it goes on from the last checkpoint. ``--work``
 holds the config, the checkpoints (bounded), logs and ``progress.jsonl``. Out of memory it ends with
@@ -40,6 +41,7 @@ PATIENCE = 120.0
 
 def main(argv: list[str] | None = None) -> None:
     """Parse arguments, train, merge; the last line on stdout is one JSON object."""
+    argv = sys.argv[1:] if argv is None else argv
     args = _arguments(argv)
     if args.watch:
         machine.die_with_parent()
@@ -61,7 +63,12 @@ def main(argv: list[str] | None = None) -> None:
     with _alone(args.work, first):
         merging = _ended(args.work) is not None
         try:
-            checkpoint = train(chosen, _job(args, chosen, records))
+            job = _job(args, chosen, records)
+            checkpoint = train(chosen, job)
+            if first and job.cuda and not merging:
+                # XTuner and DeepSpeed keep the model on the GPU, and ZeRO-3 cuts up what is loaded
+                # beside it, for as long as this process lives.
+                machine.become([sys.executable, "-m", "training.xtuner.train", *argv])
             if first:
                 _finish(args, checkpoint)
         except (RuntimeError, MemoryError, OSError, SafetensorError, check.CheckError) as error:
