@@ -9,20 +9,23 @@ without a letter counts as wrong instead of being guessed at random.
 import asyncio
 import csv
 import re
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from engine import Engine, Generation, Message, critic
 from engine.critic import Request
 from engine.datasets import Asked, Labelled
-from engine.openvino import OpenVINO
 from foodcritic import critique, dishes, prompts
 from foodcritic.critique import Critique
 from foodcritic.dishes import Lang
+
+if TYPE_CHECKING:
+    from engine.openvino import OpenVINO
 
 #: Photos that go through the engine together.
 BATCH = 16
@@ -63,7 +66,7 @@ async def naming(engine: Engine, photos: Sequence[Labelled], lang: Lang, done: D
         DatasetError, PhotoError, EngineError: at the first photo that cannot be read or answered.
     """
     found: list[Named] = []
-    if isinstance(engine, OpenVINO):
+    if _is_openvino(engine):
         for start in range(0, len(photos), BATCH):
             some = photos[start : start + BATCH]
             judged = await asyncio.to_thread(_name_together, engine, some, lang)
@@ -82,7 +85,7 @@ async def naming(engine: Engine, photos: Sequence[Labelled], lang: Lang, done: D
         done(1)
         return _named(photo, answer.critique)
 
-    return await _at_once(one, photos)
+    return await at_once(one, photos)
 
 
 async def foodieqa(
@@ -107,7 +110,7 @@ async def foodieqa(
         letter = re.search("[A-D]", answer.text)
         return Replied(asked=asked, letter=letter.group() if letter else None)
 
-    return await _at_once(one, questions)
+    return await at_once(one, questions)
 
 
 def naming_json(found: Sequence[Named], seconds: float) -> dict[str, float]:
@@ -163,7 +166,7 @@ def write(found: Sequence[Named], folder: Path) -> None:
     _confusion(found, folder / "confusion.png")
 
 
-def _name_together(engine: OpenVINO, photos: Sequence[Labelled], lang: Lang) -> list[Critique]:
+def _name_together(engine: "OpenVINO", photos: Sequence[Labelled], lang: Lang) -> list[Critique]:
     data = [photo.read() for photo in photos]
     asked = [[Message(role="user", text=prompts.naming(lang), images=(d,))] for d in data]
     hints = [critic.judge(named, engine.unsure_below) for named in engine.name(asked)]
@@ -172,16 +175,27 @@ def _name_together(engine: OpenVINO, photos: Sequence[Labelled], lang: Lang) -> 
     return [critique.parse(critic.opening(request, hint), hint.candidates) for hint in hints]
 
 
-async def _at_once(one: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+async def at_once(one: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:
+    """What `one` makes of each, in their order, `AT_ONCE` at a time; raises the first failure."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def gated(item: Any) -> Any:
         async with gate:
             return await one(item)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(gated(item)) for item in items]
-    return [task.result() for task in tasks]
+    tasks = [asyncio.ensure_future(gated(item)) for item in items]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_openvino(engine: Engine) -> TypeGuard["OpenVINO"]:
+    """Whether it names many together; who has not loaded OpenVINO, has no such engine."""
+    module = sys.modules.get("engine.openvino")
+    return module is not None and isinstance(engine, module.OpenVINO)
 
 
 def _named(photo: Labelled, said: Critique) -> Named:

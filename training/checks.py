@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from engine import Engine, Generation, critic
+from engine import Engine, Generation, critic, evaluate
 from engine.critic import Answer, Request
 from foodcritic import critique as critiques
 from foodcritic.dishes import Lang
@@ -43,16 +43,21 @@ class Times:
 
 async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
     """Scores by check, fractions of 1; raises what the engine raises."""
-    scores: dict[str, float] = {}
-    for path in samples:
+
+    async def sample(number: int) -> dict[str, float]:
+        path, scores = samples[number], dict[str, float]()
         for lang in LANGS:
             said = await critique(engine, path, lang)
             scores[f"critique {lang} {path.stem}"] = _form(said.text, lang, said.critique.score)
-        lang = LANGS[len(scores) // 2 % 2]
+        lang = LANGS[(number + 1) % 2]
         written = await _answer(engine, Request(kind="meme", lang=lang, photos=(path,)))
         lines = [line for line in written.text.splitlines() if line.strip()]
         scores[f"meme {path.stem}"] = float(1 <= len(lines) <= 4 and _in(lang, written.text))
-    for title, picture in _not_dishes().items():
+        return scores
+
+    async def no_dish(drawn: tuple[str, Image.Image]) -> dict[str, float]:
+        title, picture = drawn
+        scores = dict[str, float]()
         for lang in LANGS:
             named = await critic.look(engine, Request(lang=lang, photos=(picture,)))
             refused = named.no_dish
@@ -60,7 +65,11 @@ async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
                 said = await _answer(engine, Request(lang=lang, photos=(picture,)))
                 refused = critiques.parse(said.text).dish_en is None
             scores[f"no dish {lang} {title}"] = float(refused)
-    return scores
+        return scores
+
+    found = await evaluate.at_once(sample, range(len(samples)))
+    found += await evaluate.at_once(no_dish, _not_dishes().items())
+    return {name: score for scores in found for name, score in scores.items()}
 
 
 async def time(engine: Engine, samples: Sequence[Path]) -> Times:

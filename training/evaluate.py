@@ -8,8 +8,8 @@
  samples ──────────────── latency ────▶ both models in turn, until it is clear
 ```
 
-One engine at a time, greedily, so that the exam can be sat again. Scores are fractions of 1. What
-is said about one photo counts together, once.
+One engine at a time, greedily, so that the exam can be sat again; many questions at a time, but for
+the latency. Scores are fractions of 1. What is said about one photo counts together, once.
 """
 
 from __future__ import annotations
@@ -119,9 +119,12 @@ async def measure(engine: Engine, asked: Exam, done: Done = lambda part: None) -
     done("naming")
     found["checks"] = await checks.run(engine, asked.samples)
     done("checks")
-    found["shown"] = {
-        path.name: (await checks.critique(engine, path, asked.lang)).text for path in asked.shown
-    }
+
+    async def shown(path: Path) -> str:
+        return (await checks.critique(engine, path, asked.lang)).text
+
+    said = await evaluating.at_once(shown, asked.shown)
+    found["shown"] = {path.name: text for path, text in zip(asked.shown, said, strict=True)}
     done("answers")
     return Result(**found)
 
@@ -170,13 +173,17 @@ async def _corrections(engine: Engine, asked: Exam) -> dict[str, float]:
     """The score of each held-out photo (or question without one)."""
     scores: dict[str, list[float]] = defaultdict(list)
     by_lang: dict[Lang, list[Record]] = defaultdict(list)
+    answers = [record for record in asked.corrections if record["kind"] != "naming"]
     for record in asked.corrections:
         if record["kind"] == "naming":
             by_lang["zh" if record["lang"] == "zh" else "en"].append(record)
-        else:
-            wanted = record["conversations"][-1]["value"]
-            said = await _reply(engine, asked.folder, record, checks.LONGEST)
-            scores[_name(record)].append(likeness(said, wanted))
+
+    async def alike(record: Record) -> float:
+        said = await _reply(engine, asked.folder, record, checks.LONGEST)
+        return likeness(said, record["conversations"][-1]["value"])
+
+    for record, score in zip(answers, await evaluating.at_once(alike, answers), strict=True):
+        scores[_name(record)].append(score)
     for lang, records in by_lang.items():
         rows = [_labelled(asked.folder, record) for record in records]
         named = await evaluating.naming(engine, rows, lang, lambda _: None)
@@ -187,18 +194,16 @@ async def _corrections(engine: Engine, asked: Exam) -> dict[str, float]:
 
 
 async def _choices(engine: Engine, asked: Exam) -> dict[str, float]:
-    scores = {}
-    for record in asked.foodieqa:
+    async def one(record: Record) -> float:
+        said = await _reply(engine, asked.folder, record, evaluating.REPLY)
         letters = (
-            re.search("[A-D]", text)
-            for text in (
-                record["conversations"][-1]["value"],
-                await _reply(engine, asked.folder, record, evaluating.REPLY),
-            )
+            re.search("[A-D]", text) for text in (record["conversations"][-1]["value"], said)
         )
         right, given = (letter and letter.group() for letter in letters)
-        scores[record["id"]] = float(right == given)
-    return scores
+        return float(right == given)
+
+    found = await evaluating.at_once(one, asked.foodieqa)
+    return {record["id"]: score for record, score in zip(asked.foodieqa, found, strict=True)}
 
 
 async def _reply(engine: Engine, folder: Path, record: Record, most: int) -> str:

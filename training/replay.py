@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -30,7 +31,7 @@ import numpy as np
 import sqlalchemy as sa
 from PIL import Image
 
-from engine import Engine, Generation, Message, critic
+from engine import Engine, Generation, Message, critic, evaluate
 from engine.critic import Request
 from foodcritic import dishes, photos, prompts, tables
 from foodcritic.columns import JobKind, JobStatus, ReviewStatus
@@ -91,18 +92,20 @@ async def _own(
 ) -> list[Record]:
     """Critiques of the photos whose names are learnt, zh and en in turn."""
     named = {r["image"]: r["dish"] for r in learnt if r["kind"] == "naming" and r.get("dish")}
-    found = []
     spread = sorted(named.items())
     spread = [spread[i * len(spread) // OWN] for i in range(OWN)] if len(spread) > OWN else spread
-    for number, (image, dish) in enumerate(spread):
-        lang = LANGS[number % 2]
+
+    async def one(number: int) -> Record:
+        image, dish = spread[number]
         hint = Hint(candidates=(_candidate(dish),))
         # Where it sees no dish it would say so, under a name that says otherwise: it writes unseen.
         seen = await critic.look(engine, Request(photos=(out / image,)))
         unseen = seen.no_dish
-        found.append(await _critique(engine, out, image, lang, hint, unseen=unseen))
+        found = await _critique(engine, out, image, LANGS[number % 2], hint, unseen=unseen)
         done(1)
-    return found
+        return found
+
+    return await evaluate.at_once(one, range(len(spread)))
 
 
 async def _recent(
@@ -132,15 +135,17 @@ async def _recent(
             data = await asyncio.to_thread(photos.read, db.settings.media / path)
             shown[path] = await asyncio.to_thread(pictures.clean, data)
     fresh = await asyncio.to_thread(_strangers, db.settings.home, snapshot, shown)
-    found = []
-    for number, picture in enumerate(fresh):
-        image = _keep(out, picture)
+
+    async def one(number: int) -> list[Record]:
+        image = _keep(out, fresh[number])
         hint = await critic.look(engine, Request(photos=(out / image,)))
         sure = hint.no_dish or (hint.candidates and not hint.unsure)
-        found += [_naming(image, lang, hint) for lang in LANGS if sure]
+        found = [_naming(image, lang, hint) for lang in LANGS if sure]
         found.append(await _critique(engine, out, image, LANGS[number % 2], hint))
         done(1)
-    return found
+        return found
+
+    return list(itertools.chain(*await evaluate.at_once(one, range(len(fresh)))))
 
 
 def _strangers(
@@ -159,14 +164,16 @@ def _strangers(
 
 async def _nothings(engine: Engine, out: Path) -> list[Record]:
     """Drawn pictures in which the base sees no dish."""
-    found = []
-    for seed in range(NOTHINGS):
+
+    async def one(seed: int) -> list[Record]:
         image = _keep(out, nothing(seed))
         hint = await critic.look(engine, Request(photos=(out / image,)))
-        if hint.no_dish:
-            found += [_naming(image, lang, hint) for lang in LANGS]
-            found.append(await _critique(engine, out, image, LANGS[seed % 2], hint))
-    return found
+        if not hint.no_dish:
+            return []
+        found = [_naming(image, lang, hint) for lang in LANGS]
+        return [*found, await _critique(engine, out, image, LANGS[seed % 2], hint)]
+
+    return list(itertools.chain(*await evaluate.at_once(one, range(NOTHINGS))))
 
 
 async def _critique(
