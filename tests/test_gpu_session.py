@@ -1,15 +1,18 @@
 """The session on a GPU machine: what it would run is in order, and it goes on where it was cut."""
 
 import argparse
+import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.gpu import serve, session, shows
-from benchmarks.gpu.session import Part
+from benchmarks.gpu import learning, serve, session, shows
+from benchmarks.gpu import parts as parting
+from benchmarks.gpu.parts import Book, Part
 from engine.plan import Plan
 
 FILL = "from pathlib import Path; import sys; Path(sys.argv[1]).write_text('{}')"
@@ -17,13 +20,20 @@ FILL = "from pathlib import Path; import sys; Path(sys.argv[1]).write_text('{}')
 
 def given(results: Path, **more: Any) -> argparse.Namespace:
     usual: dict[str, Any] = {"seconds": 100.0, "only": None, "dry_run": False, "shape": "2b"}
-    places = {"model": results / "m", "photos": results / "p", "results": results}
+    places = {"model": results / "m", "photos": results / "p", "results": results, "work": ""}
     return argparse.Namespace(**(usual | places | more))
 
 
-@pytest.mark.parametrize("part", session.PARTS, ids=lambda part: part.name)
-def test_every_part_can_be_run(part: Part, tmp_path: Path) -> None:
-    module, *words = [w.format(**session.places(given(tmp_path))) for w in session.words(part)]
+BOOKS = (session.BOOK, learning.BOOK)
+
+
+@pytest.mark.parametrize(
+    ("book", "part"),
+    [(book, part) for book in BOOKS for part in book.parts],
+    ids=lambda one: one.name,
+)
+def test_every_part_can_be_run(book: Book, part: Part, tmp_path: Path) -> None:
+    _, _, module, *words = parting.command(part, book.places(given(tmp_path)))
     assert importlib.util.find_spec(module) is not None
     assert part.files
     assert not [word for word in words if "{" in word and not word.startswith('{"')]
@@ -34,9 +44,20 @@ def test_every_part_can_be_run(part: Part, tmp_path: Path) -> None:
         assert words[words.index("--system") + 1] in serve.CELLS
 
 
-def test_no_two_parts_write_the_same_file() -> None:
-    files = [file for part in session.PARTS for file in part.files]
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.name)
+def test_no_two_parts_write_the_same_file(book: Book) -> None:
+    files = [file for part in book.parts for file in part.files]
     assert len(files) == len(set(files))
+
+
+def test_trainings_own_python_runs_what_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOODCRITIC_TRAIN_PYTHON", "/opt/xtuner/python")
+    where = learning.places(given(tmp_path))
+    runs = {part.name: parting.command(part, where)[0] for part in learning.PARTS}
+    assert {runs[name] for name in ("16gb", "recipes", "stock")} == {"/opt/xtuner/python"}
+    assert {runs[name] for name in ("nano", "2b")} == {sys.executable}
 
 
 @pytest.fixture
@@ -49,7 +70,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     (tmp_path / "sleeps.py").write_text("import time; time.sleep(60)")
 
     def set_(*made: Part) -> None:
-        monkeypatch.setattr(session, "PARTS", made)
+        monkeypatch.setattr(session, "BOOK", dataclasses.replace(session.BOOK, parts=made))
 
     return set_
 
@@ -70,11 +91,11 @@ def test_what_is_there_is_not_run_again_and_what_failed_twice_neither(
     )
     results = tmp_path / "results"
     for _ in range(3):
-        session.run(given(results))
+        parting.run(given(results), session.BOOK)
     ended = {name: (one["ended"], one["tries"]) for name, one in book(results).items()}
     assert ended == {"a": (0, 1), "b": (3, 2)}
     assert book(results)["b"]["missing"] == ["b.json"]
-    session.run(given(results, only=["b"]))
+    parting.run(given(results, only=["b"]), session.BOOK)
     assert book(results)["b"]["tries"] == 3, "what is named is run"
 
 
@@ -83,7 +104,7 @@ def test_a_part_that_hangs_is_cut_off_and_the_next_one_runs(parts: Any, tmp_path
         Part(name="a", seconds=1, command="sleeps", files=["a.json"]),
         Part(name="b", seconds=1, command="fills {results}/b.json", files=["b.json"]),
     )
-    session.run(given(tmp_path / "results"))
+    parting.run(given(tmp_path / "results"), session.BOOK)
     ended = {name: one["ended"] for name, one in book(tmp_path / "results").items()}
     assert ended == {"a": "cut off", "b": 0}
 

@@ -3,6 +3,8 @@
 
     python -m benchmarks.gpu.bench_train WORK OUT.json [--shape 2b] [--photos 64] [--only NAME …]
 
+OUT.json gets all of them, and OUT-NAME.json says of each that ended well.
+
 InternVL2's true shape with random weights, the tutorial's LoRA recipe (r 128, batch 4 x 2, zero2),
 photos of 1280 x 960 (13 tiles, 3.4 thousand tokens). Each run is a real XTuner run in a process of
 its own. "stock" is XTuner's model, dataset, sampler and collate function over the hub's modeling
@@ -17,6 +19,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -46,6 +49,11 @@ class System:
     #: To the end: checkpoint, merge, check.
     finish: bool = False
 
+    @property
+    def slug(self) -> str:
+        """Its name for files and shells."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower())
+
 
 SYSTEMS = (
     System(name="stock", iterations=20, settings=None),
@@ -69,34 +77,42 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--shape", default="2b")
     parser.add_argument("--photos", type=int, default=64)
-    parser.add_argument("--only", nargs="*", help="names of what to run")
+    parser.add_argument("--model", type=Path, help="a checkpoint of that shape that is there")
+    parser.add_argument("--only", nargs="*", help="names of what to run, or ours-compiled-16-gb")
     parser.add_argument("--divide", type=int, default=1, help="run so many times fewer iterations")
     given = parser.parse_args()
     work: Path = given.work
-    model = work / "model"
-    if not model.exists():
-        _run("-m", "benchmarks.gpu.shapes", str(model), "--shape", given.shape)
-        prepare(work, given.photos)
+    prepare(work, given.photos, given.shape, given.model)
     found: dict[str, Any] = {"shape": given.shape, "photos": given.photos, "runs": {}}
     if given.out.exists():
         found = json.loads(given.out.read_text(encoding="utf-8"))
     found["machine"] = machine()
     for system in SYSTEMS:
-        if given.only and system.name not in given.only:
+        if given.only and not {system.name, system.slug} & set(given.only):
             continue
         short = dataclasses.replace(system, iterations=system.iterations // given.divide)
         found["runs"][system.name] = measured = run(short, work)
         sys.stdout.write(json.dumps({system.name: measured}) + "\n")
         sys.stdout.flush()
         given.out.write_text(json.dumps(summary(found, work), indent=1) + "\n", encoding="utf-8")
+        if measured["status"] == 0:
+            one = given.out.with_name(f"{given.out.stem}-{system.slug}.json")
+            one.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
-def prepare(work: Path, count: int) -> None:
-    """Photos, LLaVA JSON, and the checkpoint as the hub has it."""
+def prepare(work: Path, count: int, shape: str, model: Path | None = None) -> None:
+    """A checkpoint, photos, LLaVA JSON, and the checkpoint as the hub has it, once."""
     from benchmarks.gpu import photos
 
+    if (work / "hub").exists():
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    if model is not None:
+        (work / "model").symlink_to(model.resolve())
+    else:
+        _run("-m", "benchmarks.gpu.shapes", str(work / "model"), "--shape", shape)
     images = work / "images"
-    images.mkdir(parents=True)
+    images.mkdir(exist_ok=True)
     records = []
     for number in range(count):
         name = f"{number}.jpg"
@@ -125,7 +141,7 @@ def prepare(work: Path, count: int) -> None:
 
 def run(system: System, work: Path) -> dict[str, Any]:
     """Train, and say how fast; a run that fails says how."""
-    folder = work / ("run-" + "".join(c if c.isalnum() else "-" for c in system.name))
+    folder = work / f"run-{system.slug}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     features = work / "features"
@@ -164,6 +180,8 @@ def run(system: System, work: Path) -> dict[str, Any]:
     }
     if ended:
         found["error"] = log.strip().splitlines()[-6:]
+    elif system.finish:
+        found["answers"] = json.loads(log.strip().splitlines()[-1])["answers"]
     if len(lines) > SKIP + 2:
         times = [line["time"] for line in lines]
         # Every second iteration ends with the optimizer's step: pairs are alike.
