@@ -22,7 +22,7 @@ import numpy as np
 import openai
 from numpy.typing import NDArray
 
-from engine import Generation, Message, Picture, PromptTooLong, prepare, refusals, wire
+from engine import Generation, Message, Picture, PromptTooLong, hub, prepare, refusals, wire
 from engine.budget import Budget
 from engine.folder import PHOTOS
 from foodcritic import prompts
@@ -254,12 +254,19 @@ async def connect(settings: Settings) -> OpenAI:
         kind = EngineAway if refusals.is_away(error) else ModelError
         raise kind(f"no OpenAI-compatible server answers at {base}: {said}") from error
     names = list(dict.fromkeys(one.id for one in served))
-    if not served or (settings.model and settings.model not in names):
+    # `foodcritic engine serve` calls ORG/NAME and FOLDER/NAME by their last part.
+    wanted = (
+        settings.model,
+        settings.model and hub.called(settings.model, hub.local(settings.model)),
+    )
+    chosen = next((one for one in served if settings.model is None or one.id in wanted), None)
+    if chosen is None:
         await client.close()
-        wanted = settings.model or "any model"
         kind = ModelError if served else EngineAway  # LMDeploy's proxy, before its servers
-        raise kind(f"{base} does not serve {wanted}: it has {', '.join(names) or 'none'}")
-    chosen = next(one for one in served if settings.model in (None, one.id))
+        raise kind(
+            f"{base} does not serve {settings.model or 'any model'}: it has "
+            f"{', '.join(names) or 'none'}"
+        )
     told = getattr(chosen, "max_model_len", None)
     return OpenAI(
         client,

@@ -266,6 +266,16 @@ async def test_the_settings_choose_it(server: ChatServer, tmp_path: Path) -> Non
     await made.close()
 
 
+@pytest.mark.parametrize("model", ["OpenGVLab/critic", "/srv/models/critic/", "critic"])
+async def test_one_env_file_does_for_server_and_client(
+    server: ChatServer, tmp_path: Path, model: str
+) -> None:
+    """`foodcritic engine serve` calls its model by the last part of the name."""
+    made = await connect(settings_for(tmp_path, engine_url=server.url, model=model))
+    assert made.model == "critic"
+    await made.close()
+
+
 async def test_a_server_that_cannot_be_used_is_named(
     server: ChatServer, settings: Settings
 ) -> None:
