@@ -255,17 +255,14 @@ async def connect(settings: Settings) -> OpenAI:
         raise kind(f"no OpenAI-compatible server answers at {base}: {said}") from error
     names = list(dict.fromkeys(one.id for one in served))
     # `foodcritic engine serve` calls ORG/NAME and FOLDER/NAME by their last part.
-    wanted = (
-        settings.model,
-        settings.model and hub.called(settings.model, hub.local(settings.model)),
-    )
-    chosen = next((one for one in served if settings.model is None or one.id in wanted), None)
+    model = settings.model
+    wanted = (model, hub.called(model, hub.local(model))) if model else names
+    chosen = next((one for one in served if one.id in wanted), None)
     if chosen is None:
         await client.close()
         kind = ModelError if served else EngineAway  # LMDeploy's proxy, before its servers
         raise kind(
-            f"{base} does not serve {settings.model or 'any model'}: it has "
-            f"{', '.join(names) or 'none'}"
+            f"{base} does not serve {model or 'any model'}: it has {', '.join(names) or 'none'}"
         )
     told = getattr(chosen, "max_model_len", None)
     return OpenAI(
