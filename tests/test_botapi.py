@@ -19,6 +19,7 @@ from telegram.error import (
     RetryAfter,
     TimedOut,
 )
+from telegram.request import HTTPXRequest
 
 from tests.botapi.faults import Fault, Kind
 from tests.botapi.script import Telegram, telegram
@@ -32,7 +33,14 @@ def picture() -> bytes:
 
 
 def bot(tg: Telegram, token: str | None = None) -> Bot:
-    return Bot(token or tg.world.token, base_url=tg.base_url, base_file_url=tg.base_file_url)
+    patient = HTTPXRequest(read_timeout=PATIENCE), HTTPXRequest(read_timeout=PATIENCE)
+    return Bot(
+        token or tg.world.token,
+        base_url=tg.base_url,
+        base_file_url=tg.base_file_url,
+        request=patient[0],
+        get_updates_request=patient[1],
+    )
 
 
 async def test_updates_stay_until_the_offset_passes_them() -> None:
@@ -139,7 +147,7 @@ async def test_injected_faults_look_like_the_real_ones() -> None:
 
 
 async def test_the_sixth_call_within_five_seconds_is_one_too_many() -> None:
-    async with telegram() as tg, bot(tg) as b:
+    async with telegram(clock=lambda: 1e9) as tg, bot(tg) as b:
         ann = tg.person("Ann")
         for n in range(5):
             await b.send_message(ann.id, str(n))
