@@ -33,9 +33,11 @@ def doctor(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65000, help="Where to listen.")] = 23333,
-    replicas: Annotated[int, typer.Option(min=1, help="One GPU each, behind one proxy.")] = 1,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65000, help="The port to listen on.")] = 23333,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="How many servers, one GPU each, behind one proxy.")
+    ] = 1,
 ) -> None:
     """Run LMDeploy's OpenAI-compatible server, and start it again when it dies."""
     from engine import serving

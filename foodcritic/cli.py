@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 Lang = Literal["zh", "en"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Language = Annotated[Lang | None, typer.Option(help="Of the answer; default: FOODCRITIC_LANGUAGE.")]
+Language = Annotated[
+    Lang | None, typer.Option(help="What to answer in; default: FOODCRITIC_LANGUAGE.")
+]
 
 
 app = typer.Typer(
@@ -38,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-evaluate = typer.Typer(help="Measure a model.", no_args_is_help=True)
+evaluate = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 app.add_typer(evaluate, name="evaluate")
 serve.register(app)
 
@@ -52,7 +54,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it, and end.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version, and end."
+        ),
     ] = False,
 ) -> None:
     """A self-hosted food critic that learns from its users."""
@@ -65,7 +70,9 @@ def ask(
         str, typer.Option("-q", "--question", help="Ask this instead of a critique.")
     ] = "",
     lang: Language = None,
-    seed: Annotated[int | None, typer.Option(help="Repeat an answer exactly.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Any number; the same one repeats an answer.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let the critic judge a photo, here in the terminal: no database, no token, no network."""
@@ -101,7 +108,9 @@ def meme(
         Literal["top_bottom", "subtitle", "speech"], typer.Option(help="How it is drawn.")
     ] = "top_bottom",
     lang: Language = None,
-    seed: Annotated[int | None, typer.Option(help="Repeat the model's captions exactly.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Any number; the same one repeats the captions.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a photo into a meme."""
@@ -194,7 +203,7 @@ def evaluate_foodieqa(
     task: Annotated[
         Literal["sivqa", "mivqa", "textqa"] | None, typer.Option(help="Default: all there are.")
     ] = None,
-    lang: Annotated[Lang, typer.Option(help="Of the questions.")] = "zh",
+    lang: Annotated[Lang, typer.Option(help="The language of the questions.")] = "zh",
     as_json: Json = False,
 ) -> None:
     """How the critic does on FoodieQA's multiple-choice questions, officially scored."""

@@ -42,7 +42,7 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in ELSEWHERE:
-            found = typer.main.get_group(import_module(ELSEWHERE[cmd_name]).app)
+            found = typer.main.get_command(import_module(ELSEWHERE[cmd_name]).app)
             found.name = cmd_name
             return found
         return super().get_command(ctx, cmd_name)

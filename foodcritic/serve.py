@@ -55,13 +55,13 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     for command in (up, demo, bot, web, worker, trainer):
         app.command()(command)
-    data = typer.Typer(help="The database.", no_args_is_help=True)
+    data = typer.Typer(help="The database: bring it up to date.", no_args_is_help=True)
     data.command("migrate")(migrate)
     app.add_typer(data, name="db")
 
 
 def up() -> None:
-    """Run everything on this machine: the bot (with a token), the web page and the worker."""
+    """Run it all on this machine: the bot (with a token), the web page, the worker, the trainer."""
     from web import app
 
     settings = _settings()

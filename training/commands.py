@@ -65,9 +65,10 @@ def import_llava(
         Path | None, typer.Option(help="What image paths are relative to; default: FILE's folder.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the import; the same name replaces. Default: of FILE.")
+        str | None,
+        typer.Option(help="Of the import, which replaces one so called; default: FILE's."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="For the card.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="The data's licence, for the card.")] = "not stated",
     skip_broken: SkipBroken = False,
 ) -> None:
     """Any dataset in the format that LLaVA and XTuner read; one photo a record, or none."""
@@ -92,7 +93,7 @@ def list_imports(as_json: Json = False) -> None:
 
 
 @app.command("drop")
-def drop_import(name: Annotated[str, typer.Argument(help="Of the import.")]) -> None:
+def drop_import(name: Annotated[str, typer.Argument(help="The name of the import.")]) -> None:
     """Forget an import; datasets that were exported with it stay as they are."""
     from training import imports
 

@@ -69,7 +69,9 @@ def promote(name: Annotated[str, typer.Argument(help="Name or number of a versio
 
 @app.command()
 def rollback(
-    reason: Annotated[str, typer.Option(help="Kept with the version.")] = "rolled back by hand",
+    reason: Annotated[
+        str, typer.Option(help="Why, kept with the version.")
+    ] = "rolled back by hand",
 ) -> None:
     """Return to the version that served before."""
 
@@ -88,12 +90,14 @@ def publish_version(
     repository: Annotated[str, typer.Argument(help="OWNER/NAME; the name contains InternVL.")],
     hub: Annotated[
         Literal["huggingface", "modelscope"] | None,
-        typer.Option(help="Default: FOODCRITIC_MODEL_HUB."),
+        typer.Option(help="Where to; default: FOODCRITIC_MODEL_HUB."),
     ] = None,
     upload: Annotated[
         bool, typer.Option("--upload", help="Do it; without this, only say what would be done.")
     ] = False,
-    public: Annotated[bool, typer.Option("--public", help="Default: private.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Make it public; default: private.")
+    ] = False,
 ) -> None:
     """Upload a version with its model card to a hub; first see what would be uploaded."""
     from training import publish
@@ -122,7 +126,7 @@ def publish_version(
 def convert(
     source: Annotated[Path, typer.Argument(help="A checkpoint folder (InternVL2, InternLM2).")],
     target: Annotated[Path, typer.Argument(help="The OpenVINO folder to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Half the size; for larger models.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits: half the size.")] = False,
 ) -> None:
     """Build a folder that the CPU engine runs, from a checkpoint's weights: no hub, no torch."""
     from engine import export, genai

@@ -24,25 +24,33 @@ from foodcritic.settings import Settings
 ACTOR = "shell"
 _STEP = re.compile(r"step (\d+)/(\d+), (loss [\d.]+)")
 
-app = typer.Typer(
-    help="Train a better model from what people said, judge it, and promote it or not."
-)
+app = typer.Typer()
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def train(
     recipe: Annotated[
-        str | None, typer.Option(help="Default: FOODCRITIC_TRAIN_RECIPE; nano's own for nano.")
+        str | None,
+        typer.Option(
+            help="The recipe to train by; default: FOODCRITIC_TRAIN_RECIPE, nano's own for nano."
+        ),
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, e.g. optimizer.lr=3e-4."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the recipe, e.g. optimizer.lr=3e-4; may be repeated.",
+        ),
     ] = None,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="End the run that waits or goes on, and train nothing.")
     ] = False,
 ) -> None:
-    """Run it here; a run that waits is gone on with, and a minute later one that a kill left."""
+    """Train a better model from what people said, judge it, and promote it or not.
+
+    A run that waits is done here and now; one that a kill left, a minute after the kill.
+    """
     if cancel:
         typer.echo(asyncio.run(_cancel(settings_.load())))
         return
