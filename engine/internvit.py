@@ -6,6 +6,7 @@ trains, but laid out for a GPU: rows of a whole number of 16 bytes, scale and su
 """
 
 import json
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -48,24 +49,42 @@ class Encoder:
         self.bias = first["patch_embedding.bias"]
         self.size = self.patch * round((self.positions.shape[1] - 1) ** 0.5)
         self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._turn = threading.Lock()
+        #: For so many tiles: what computes them, and where it leaves what was seen.
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self._input = torch.zeros(0)
 
     def look(self, photos: list[NDArray[np.uint16]]) -> list[Tensor]:
         """For each photo (tiles, 1, patches, width), the class token left out. Waits for the GPU.
 
         Pixels (tiles, 3, size, size) are the bits of 16-bit floats.
         """
-        with torch.inference_mode(), torch.cuda.stream(self.stream):
-            pixels = [
-                torch.from_numpy(photo.view(np.int16)).to(self.device).view(self.dtype)
-                for photo in photos
-            ]
-            seen = self(torch.cat(pixels)).split([len(photo) for photo in photos])
-            # Of its own each, so that one that is remembered does not hold the others.
-            whole = torch.contiguous_format
-            found = [photo[:, None, 1:].clone(memory_format=whole) for photo in seen]
-            if self.stream is not None:
-                self.stream.synchronize()
+        gpu = self.stream is not None
+        upload = torch.cuda.Stream(self.device) if gpu else None
+        with torch.inference_mode():
+            with torch.cuda.stream(upload):  # while the photo before is looked at
+                tiles = [torch.from_numpy(photo.view(np.int16)).to(self.device) for photo in photos]
+                pixels = torch.cat(tiles).view(self.dtype)
+            with self._turn, torch.cuda.stream(self.stream):
+                if self.stream is not None and upload is not None:
+                    self.stream.wait_stream(upload)
+                seen = self._seen(pixels).split([len(photo) for photo in photos])
+                # Of its own each, so that one that is remembered does not hold the others.
+                whole = torch.contiguous_format
+                found = [photo[:, None].clone(memory_format=whole) for photo in seen]
+                done = self.stream.record_event() if self.stream is not None else None
+            if done is not None:
+                done.synchronize()
         return found
+
+    def _seen(self, pixels: Tensor) -> Tensor:
+        """(tiles, patches, width), which the next call may overwrite."""
+        if len(pixels) not in self._graphs:
+            return self(pixels)[:, 1:]
+        graph, seen = self._graphs[len(pixels)]
+        self._input[: len(pixels)].copy_(pixels)
+        graph.replay()
+        return seen
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(tiles, 3, size, size) to (tiles, 1 + patches, width)."""
@@ -100,11 +119,36 @@ class Encoder:
     def _norm(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return norm(x, weight, bias, self.rms, self.eps)
 
-    def warm_up(self) -> None:
-        """Look at grey tiles, so that kernels are chosen before anybody waits."""
-        for count in (1, 13):
-            tiles = torch.full((count, 3, self.size, self.size), 0.5).to(self.dtype)
-            self.look([tiles.view(torch.int16).numpy().view(np.uint16)])
+    def warm_up(self, most: int = 16) -> str | None:
+        """Record what the GPU does for each number of tiles up to `most`, to repeat it as a whole.
+
+        Three hundred kernels for a photo, started one by one, each wait for the interpreter's lock
+        among all other threads; a recorded graph is one call. Returns why it could not.
+        """
+        if self.stream is None:
+            return "not on a GPU"
+        try:
+            self._record(most, self.stream)
+        except RuntimeError as error:  # CUDA's all are
+            self._graphs.clear()
+            return str(error)[:300]
+        return None
+
+    def _record(self, most: int, stream: torch.cuda.Stream) -> None:
+        shape = (most, 3, self.size, self.size)
+        self._input = torch.full(shape, 0.5, dtype=self.dtype, device=self.device)
+        memory = None
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for count in range(most, 0, -1):
+                tiles = self._input[:count]
+                self(tiles)  # chooses kernels, which cannot be done while recording
+                graph = torch.cuda.CUDAGraph()
+                # Another model may be answering in this process: it may go on as it likes.
+                with torch.cuda.graph(graph, memory, stream, capture_error_mode="thread_local"):
+                    seen = self(tiles)[:, 1:]
+                memory = memory or graph.pool()
+                self._graphs[count] = graph, seen
+            stream.synchronize()
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, rms: bool, eps: float) -> Tensor:

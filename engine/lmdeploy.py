@@ -158,7 +158,8 @@ class LMDeploy:
         except (KeyError, ValueError) as error:  # another encoder than InternViT: TurboMind's then
             log.info("vision.not_own", reason=_short(error))
             return None
-        encoder.warm_up()
+        if slower := encoder.warm_up():
+            log.warning("vision.not_recorded", reason=slower)
         return Vision(encoder.look, internvit.size, self.plan.vision_bytes)
 
     async def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:

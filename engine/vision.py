@@ -1,7 +1,7 @@
 """Photos before our own vision encoder: in line, looked at once, remembered for follow-ups.
 
 ```
- pixels ─▶ queue ─▶ some at a time, in a thread and a CUDA stream of its own ─▶ what it saw
+ pixels ─▶ queue ─▶ some at a time, in threads and a CUDA stream of its own ─▶ what it saw
             ▲                                                                     │
             └── photos asked about meanwhile                remembered on the GPU ┘
 ```
@@ -23,6 +23,8 @@ from foodcritic.errors import EngineError
 
 #: Tiles looked at together, where several photos wait: more gain nothing.
 AT_ONCE: Final = 16
+#: Looks at once: one on the GPU, the next one on its way there.
+LOOKS: Final = 2
 
 T = TypeVar("T")
 
@@ -45,12 +47,12 @@ class Vision(Generic[T]):
         self._ended: EngineError | None = None
         self._hang = hang
         self._look, self._size, self._room = look, size, room
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vision")
+        self._threads = ThreadPoolExecutor(LOOKS, thread_name_prefix="vision")
         self._seen: OrderedDict[bytes, T] = OrderedDict()
         self._bytes = 0
         self._coming: dict[bytes, asyncio.Future[T]] = {}
         self._waiting: list[Prepared] = []
-        self._working: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()
 
     async def see(self, picture: Prepared) -> T:
         """What it sees in a photo.
@@ -68,34 +70,36 @@ class Vision(Generic[T]):
         if key not in self._coming:
             self._coming[key] = asyncio.get_running_loop().create_future()
             self._waiting.append(picture)
-            if self._working is None:
-                self._working = asyncio.create_task(self._work())
+            self._next()
         # Shielded: who asked may go away, and others may wait for the same photo.
         return await asyncio.shield(self._coming[key])
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            some = self._some()
-            try:
-                pixels = [picture.pixels for picture in some]
-                # No answer is open yet that a watchdog on tokens could see.
-                async with asyncio.timeout(self._hang):
-                    found = await loop.run_in_executor(self._thread, self._look, pixels)
-            except TimeoutError:
-                hangs = f"the vision encoder has seen nothing for {self._hang:.0f} s: it hangs"
-                self._end(EngineDied(hangs))  # nor will it: its one thread is held
-            except Exception as error:  # CUDA raises what it likes, and is lost afterwards
-                reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
-                for picture in some:
-                    future = self._coming.pop(picture.fingerprint)
-                    future.set_exception(EngineDied(reason))
-                    future.exception()  # whoever asked may be gone
-            else:
-                for picture, seen in zip(some, found, strict=True):
-                    self._keep(picture.fingerprint, seen)
-                    self._coming.pop(picture.fingerprint).set_result(seen)
-        self._working = None
+    def _next(self) -> None:
+        while self._waiting and len(self._looks) < LOOKS:
+            task = asyncio.create_task(self._one(self._some()))
+            self._looks.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._looks.discard(task)
+        self._next()
+
+    async def _one(self, some: list[Prepared]) -> None:
+        """One look at some photos."""
+        pixels, keys = [p.pixels for p in some], [p.fingerprint for p in some]
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._threads, self._look, pixels)
+        except Exception as error:  # CUDA raises what it likes, and is lost afterwards
+            reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
+            for key in keys:
+                future = self._coming.pop(key)
+                future.set_exception(EngineDied(reason))
+                future.exception()  # whoever asked may be gone
+        else:
+            for key, seen in zip(keys, found, strict=True):
+                self._keep(key, seen)
+                self._coming.pop(key).set_result(seen)
 
     def _some(self) -> list[Prepared]:
         """The next photo, and those behind it that fit into one look."""
@@ -125,10 +129,9 @@ class Vision(Generic[T]):
         self._waiting.clear()
 
     def close(self) -> None:
-        """Forget everything, end the thread, and what waits with an error."""
-        if self._ended is None:
-            self._end(EngineError("the engine was closed"))
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._working:
-            self._working.cancel()
+        """Forget everything and end the threads."""
+        self._waiting.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for task in self._looks:
+            task.cancel()
         self._seen.clear()

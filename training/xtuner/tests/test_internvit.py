@@ -53,7 +53,7 @@ def test_it_sees_the_same(made: tuple[InternVisionModel, Path]) -> None:
 def test_photos_come_apart_again(made: tuple[InternVisionModel, Path]) -> None:
     _, folder = made
     encoder = Encoder(folder, torch.bfloat16, "cpu")
-    encoder.warm_up()
+    assert encoder.warm_up() == "not on a GPU"
     pixels = torch.randn(5, 3, 112, 112, generator=torch.Generator().manual_seed(2))
     bits = pixels.bfloat16().view(torch.int16).numpy().view(np.uint16)
     found = encoder.look([bits[:1], bits[1:]])
