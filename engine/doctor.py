@@ -26,7 +26,7 @@ TAKEN: Final = 0.1
 #: Of a plan, what an operator may want to know.
 SHOWN: Final = (
     *("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count"),
-    *("max_prefill_token_num", "quant_policy", "prefix_caching"),
+    *("max_prefill_token_num", "quant_policy", "prefix_caching", "own_vision"),
 )
 
 Level = Literal["ok", "note", "wrong"]

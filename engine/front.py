@@ -37,15 +37,24 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 class Guard:
     """An ASGI layer: what is not `OPEN` does not exist, or for this machine's programs alone."""
 
-    def __init__(self, app: App, *, orders: bool = True) -> None:
+    def __init__(
+        self, app: App, *, orders: bool = True, well: Callable[[], object] | None = None
+    ) -> None:
         #: `orders`: whether programs of this machine may ask for the rest.
         self.app, self.orders = app, orders
+        #: Answers /health, where the app does not.
+        self._well = well
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or scope["path"].startswith(OPEN) or self._ours(scope):
+        if self._well is not None and scope.get("path") == "/health":
+            await self._say(200 if self._well() else 503, send)
+        elif scope["type"] == "lifespan" or scope["path"].startswith(OPEN) or self._ours(scope):
             await self.app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 404, "headers": []})
+        else:
+            await self._say(404, send)
+
+    async def _say(self, status: int, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     def _ours(self, scope: Scope) -> bool:
@@ -55,14 +64,14 @@ class Guard:
         return self.orders and client[0] in (*HERE, server[0]) and not page
 
 
-def guard(kind: str) -> None:
-    """Put a `Guard` around whatever uvicorn serves in this process: a `proxy` or an api_server."""
+def guard(*, orders: bool, well: Callable[[], object] | None = None) -> None:
+    """Put a `Guard` around whatever uvicorn serves in this process."""
     import uvicorn
 
     run = uvicorn.run
 
     def guarded(app: Any, **how: Any) -> None:
-        run(Guard(app, orders=kind == "proxy"), **how)
+        run(Guard(app, orders=orders, well=well), **how)
 
     uvicorn.run = guarded
 

@@ -52,7 +52,11 @@ from lmdeploy.cli.entrypoint import run
 if os.environ.get("FOODCRITIC_ENGINE_KEY"):
     sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
 from engine import front
-front.guard(sys.argv[2])
+if sys.argv[2] == "proxy":
+    from lmdeploy.serve.proxy import proxy
+    front.guard(orders=True, well=lambda: proxy.node_manager.nodes)
+else:
+    front.guard(orders=False)
 run()
 """
 #: Seconds between the proxy's own looks at its servers: one that hangs is left out by then.

@@ -59,7 +59,7 @@ class Vision(Generic[T]):
 
         Raises:
             EngineDied: the GPU failed, for want of memory, say, or hangs.
-        EngineError: it was closed meanwhile.
+            EngineError: it was closed meanwhile.
         """
         if self._ended is not None:
             raise self._ended

@@ -174,6 +174,7 @@ def closed(url: str) -> None:
     host, _, port = url.rpartition(":")
     key = {"Authorization": "Bearer secret", "Content-Type": "application/json"}
     page = key | {"Origin": "http://evil.example"}
+    assert status(f"{url}/health", {}) == 200
     assert status(f"{url}/nodes/status", key) == 200
     assert status(f"{url}/nodes/status", page) == 404
     for headers in (key, page):
@@ -240,6 +241,10 @@ async def test_strangers_cannot_tell_the_proxy_of_servers() -> None:
     local = ["/v1/models", "/nodes/add", "/nodes/terminate_all", "/distserve/gc", "/"]
     assert heard == ["/v1/models", *local, *local]
     assert len(sent) == 8
+    for found, code in (([1], 200), ([], 503)):
+        scope = {"type": "http", "path": "/health", "client": ("203.0.113.5", 1)}
+        await front.Guard(app, well=list(found).__len__)(scope, None, send)
+        assert sent[-2] == {"type": "http.response.start", "status": code, "headers": []}
 
 
 def test_a_proxy_that_is_away_is_asked_again_later() -> None:

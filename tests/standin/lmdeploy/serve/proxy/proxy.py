@@ -5,6 +5,7 @@ and ends a stream whose server died as if all were well.
 """
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 LOST = b'{"error_code":-10400,"text":"Failed to get response after a period of time"}\n\n\n'
 nodes: dict[str, dict[str, Any]] = {}
+node_manager = SimpleNamespace(nodes=nodes)
 
 
 async def status(_: Request) -> Response:
