@@ -89,17 +89,22 @@ class Vision(Generic[T]):
         pixels, keys = [p.pixels for p in some], [p.fingerprint for p in some]
         try:
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._threads, self._look, pixels)
+            # No answer is open yet that a watchdog on tokens could see.
+            async with asyncio.timeout(self._hang):
+                found = await loop.run_in_executor(self._threads, self._look, pixels)
+        except TimeoutError:
+            hangs = f"the vision encoder has seen nothing for {self._hang:.0f} s: it hangs"
+            self._end(EngineDied(hangs))  # nor will it: its threads are held
         except Exception as error:  # CUDA raises what it likes, and is lost afterwards
             reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
-            for key in keys:
-                future = self._coming.pop(key)
+            for future in filter(None, (self._coming.pop(key, None) for key in keys)):
                 future.set_exception(EngineDied(reason))
                 future.exception()  # whoever asked may be gone
         else:
             for key, seen in zip(keys, found, strict=True):
                 self._keep(key, seen)
-                self._coming.pop(key).set_result(seen)
+                if future := self._coming.pop(key, None):  # else another look hung meanwhile
+                    future.set_result(seen)
 
     def _some(self) -> list[Prepared]:
         """The next photo, and those behind it that fit into one look."""
@@ -129,8 +134,9 @@ class Vision(Generic[T]):
         self._waiting.clear()
 
     def close(self) -> None:
-        """Forget everything and end the threads."""
-        self._waiting.clear()
+        """Forget everything, end the threads, and what waits with an error."""
+        if self._ended is None:
+            self._end(EngineError("the engine was closed"))
         self._threads.shutdown(wait=False, cancel_futures=True)
         for task in self._looks:
             task.cancel()
