@@ -97,9 +97,10 @@ class Vision(Generic[T]):
             self._end(EngineDied(hangs))  # nor will it: its threads are held
         except Exception as error:  # CUDA raises what it likes, and is lost afterwards
             reason = f"the vision encoder failed: {type(error).__name__}: {str(error)[:300]}"
-            for future in filter(None, (self._coming.pop(key, None) for key in keys)):
-                future.set_exception(EngineDied(reason))
-                future.exception()  # whoever asked may be gone
+            for key in keys:
+                if future := self._coming.pop(key, None):
+                    future.set_exception(EngineDied(reason))
+                    future.exception()  # whoever asked may be gone
         else:
             for key, seen in zip(keys, found, strict=True):
                 self._keep(key, seen)
