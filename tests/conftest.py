@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for number in range(workers):
         size = left // (workers - number)
         first = long[number::workers]
-        items += [*first, *itertools.islice(rest, size - len(first))]
+        items += [*first, *itertools.islice(rest, max(0, size - len(first)))]
         left -= size
 
 
