@@ -17,6 +17,7 @@ from foodcritic import db as database
 from foodcritic import outage
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
+from foodcritic.settings import Settings
 from tests.botapi.script import telegram
 from tests.botbench import FAST, configured, migrated
 from tests.conftest import POSTGRES, settings_for
@@ -168,3 +169,20 @@ async def test_a_disk_that_fills_up_is_one_line_while_we_run(tmp_path: Path) -> 
 async def test_a_statement_that_is_wrong_is_no_outage(tmp_path: Path) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         await written(tmp_path, "INSERT INTO users (language) VALUES ('en')")
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="FOODCRITIC_TEST_POSTGRES names no server")
+async def test_a_server_that_restarts_is_outlasted(backend: Settings) -> None:
+    """An operator's order ends every connection; ours is begun anew."""
+    stop, times = asyncio.Event(), itertools.count()
+    async with database.connected(backend) as db:
+        if db.dialect != "postgresql":
+            pytest.skip("SQLite has no server")
+
+        async def part() -> None:
+            async with db.write() as session:
+                if next(times) == 0:
+                    await session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+        await outage.outlasted(backend, "part", part, stop, first_wait=0.01)
+        assert next(times) == 2
