@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
@@ -28,7 +25,7 @@ import typer
 from rich.console import Console
 
 from foodcritic import settings as settings_
-from foodcritic import supervise
+from foodcritic import signals, supervise
 from foodcritic.errors import FoodcriticError
 
 if TYPE_CHECKING:
@@ -41,7 +38,6 @@ SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
 STOP_WITHIN: Final = 10.0
 #: Seconds more for what cannot be cancelled: threads and tasks inside a dead engine.
 LINGER: Final = 5.0
-_FATAL: Final = (signal.SIGINT, signal.SIGTERM)
 
 Part = Coroutine[Any, Any, None]
 #: A part can be begun anew.
@@ -253,7 +249,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     """Run parts over one database until a signal, or until one of them ends."""
     from foodcritic import db, outage, retention
 
-    async with _stopping() as stop, db.connected(settings) as opened:
+    async with signals.stopping() as stop, db.connected(settings) as opened:
         every: dict[str, Callable[[], Part]] = {**parts(settings, opened, stop)}
         every["retention"] = partial(retention.daily, opened, stop)
         patient = {n: outage.outlasted(settings, n, part, stop) for n, part in every.items()}
@@ -285,31 +281,3 @@ async def together(
     failures = [error for error in errors if error is not None]
     for failure in sorted(failures, key=lambda error: isinstance(error, FoodcriticError)):
         raise failure
-
-
-@contextlib.asynccontextmanager
-async def _stopping() -> AsyncIterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        stop.set()
-        for number in _FATAL:
-            loop.remove_signal_handler(number)
-            signal.signal(number, _end_at_once)  # to the last moment, the loop's own end included
-
-    for number in _FATAL:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number in _FATAL:
-            loop.remove_signal_handler(number)
-
-
-def _end_at_once(number: int, _frame: FrameType | None) -> None:
-    """End as a kill would, which loses nothing: an exception here could surface anywhere."""
-    typer.echo("Stopped at once: whatever was under way is taken up at the next start.", err=True)
-    sys.stdout.flush()
-    os._exit(128 + number)
