@@ -18,6 +18,8 @@ from torch.nn import functional
 
 #: The prefix of its weights in a checkpoint.
 PREFIX: Final = "vision_model."
+#: Tiles looked at together at most.
+MOST: Final = 16
 
 
 class Encoder:
@@ -79,6 +81,8 @@ class Encoder:
 
     def _seen(self, pixels: Tensor) -> Tensor:
         """(tiles, patches, width), which the next call may overwrite."""
+        if len(pixels) > MOST:  # one photo in very many tiles: memory is for MOST at a time
+            return torch.cat([self._seen(part).clone() for part in pixels.split(MOST)])
         if len(pixels) not in self._graphs:
             return self(pixels)[:, 1:]
         graph, seen = self._graphs[len(pixels)]
@@ -119,8 +123,8 @@ class Encoder:
     def _norm(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return norm(x, weight, bias, self.rms, self.eps)
 
-    def warm_up(self, most: int = 16) -> str | None:
-        """Record what the GPU does for each number of tiles up to `most`, to repeat it as a whole.
+    def warm_up(self) -> str | None:
+        """Record what the GPU does for each number of tiles up to `MOST`, to repeat it as a whole.
 
         Three hundred kernels for a photo, started one by one, each wait for the interpreter's lock
         among all other threads; a recorded graph is one call. Returns why it could not.
@@ -128,18 +132,18 @@ class Encoder:
         if self.stream is None:
             return "not on a GPU"
         try:
-            self._record(most, self.stream)
+            self._record(self.stream)
         except RuntimeError as error:  # CUDA's all are
             self._graphs.clear()
             return str(error)[:300]
         return None
 
-    def _record(self, most: int, stream: torch.cuda.Stream) -> None:
-        shape = (most, 3, self.size, self.size)
+    def _record(self, stream: torch.cuda.Stream) -> None:
+        shape = (MOST, 3, self.size, self.size)
         self._input = torch.full(shape, 0.5, dtype=self.dtype, device=self.device)
         memory = None
         with torch.inference_mode(), torch.cuda.stream(stream):
-            for count in range(most, 0, -1):
+            for count in range(MOST, 0, -1):
                 tiles = self._input[:count]
                 self(tiles)  # chooses kernels, which cannot be done while recording
                 graph = torch.cuda.CUDAGraph()

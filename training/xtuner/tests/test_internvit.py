@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.internvit import Encoder, size
+from engine.internvit import MOST, Encoder, size
 from engine.nano.configuration_internvl_chat import InternVisionConfig
 from engine.nano.modeling_internvl_chat import InternVisionModel
 
@@ -63,6 +63,24 @@ def test_photos_come_apart_again(made: tuple[InternVisionModel, Path]) -> None:
     assert all(seen.untyped_storage().nbytes() == size(seen) for seen in found)
     with torch.inference_mode():
         torch.testing.assert_close(found[1][:, 0], encoder(pixels.bfloat16())[1:, 1:])
+
+
+def test_a_photo_in_very_many_tiles_is_looked_at_in_parts(
+    made: tuple[InternVisionModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Encoder(made[1], torch.float32, "cpu")
+    pixels = torch.randn(2 * MOST + 3, 3, 112, 112, generator=torch.Generator().manual_seed(3))
+    looks, usual = list[int](), Encoder.__call__
+
+    def counted(self: Encoder, some: torch.Tensor) -> torch.Tensor:
+        looks.append(len(some))
+        return usual(self, some)
+
+    with torch.inference_mode():
+        whole = encoder(pixels)[:, 1:]
+        monkeypatch.setattr(Encoder, "__call__", counted)
+        torch.testing.assert_close(encoder._seen(pixels), whole)
+    assert looks == [MOST, MOST, 3]
 
 
 @pytest.mark.parametrize(("layer", "kept"), [(-1, 3), (-2, 2)])
