@@ -48,7 +48,7 @@ async def measure(
             tg.world.meter.enforce = False
             await migrated(configured(Path(home), tg))
             async with cook(Path(home), tg, lease=60, limits=LIFTED, waits=1) as kitchen:
-                await tg.world.until(lambda: tg.world.is_listened_to, 60, "the bot")
+                await tg.world.until(lambda: tg.world.is_listened_to, "the bot", 60)
                 people = [tg.person(f"P{n}") for n in range(PEOPLE)]
                 pictures = [picture(n) for n in range(50)]
                 for number, person in enumerate(people):
@@ -117,7 +117,7 @@ async def watch(tg: Telegram, first: int, end: int, accepted: dict[int, float]) 
     done = first
     while done < end:
         with contextlib.suppress(TimeoutError):
-            await tg.world.until(lambda done=done: held(tg) > done, 1, "accepted")  # type: ignore[misc]
+            await tg.world.until(lambda done=done: held(tg) > done, "accepted", 1)  # type: ignore[misc]
         now = time.perf_counter()
         for number in range(done, held(tg)):
             accepted[number] = now
