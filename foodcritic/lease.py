@@ -22,8 +22,10 @@ from foodcritic.jobs import JOBS, Job
 
 #: how long a claim holds without progress
 LEASE: Final = timedelta(seconds=60)
-#: claims a job may have before it is given up
+#: claims of a job that the engine fails at, before it is given up
 ATTEMPTS: Final = 3
+#: of a job whose workers die: claimed again three times, since that need not be its fault
+CLAIMS: Final = 4
 #: `Job.error` of a job whose last permitted worker died
 WORKER_DIED: Final = "worker_died"
 
@@ -81,7 +83,7 @@ _CLAIM = (
     )
     .returning(*jobs.COLUMNS)
 )
-_spent = _C.attempts >= ATTEMPTS
+_spent = _C.attempts >= CLAIMS
 _SWEEP = (
     sa.update(JOBS)
     .where(jobs.DOING, _C.lease < _NOW)

@@ -20,7 +20,7 @@
     await undelivered(db, channel, courier)         the outbox, see `foodcritic.outbox`
 
 A claim is a lease of `LEASE`, renewed by progress. A worker that dies lets it run out; the next
-`claim` or `sweep` puts the job back, or buries it as failed after `ATTEMPTS` claims. Each claim
+`claim` or `sweep` puts the job back, or buries it as failed after `CLAIMS` claims. Each claim
 carries a fresh token: a worker that lost its lease can no longer write (fencing).
 
 Fairness is a round-robin over users by virtual time (start-time fair queueing: Goyal, Vin and
@@ -45,6 +45,7 @@ from foodcritic.errors import JobNotFound, QueueFull
 from foodcritic.jobs import JOBS, Job, NewJob, Position
 from foodcritic.lease import (
     ATTEMPTS,
+    CLAIMS,
     LEASE,
     WORKER_DIED,
     claim,
@@ -60,6 +61,7 @@ from foodcritic.outbox import delivered, hold, postpone, progress, reclaim, supe
 __all__ = [
     "ACTIVE",
     "ATTEMPTS",
+    "CLAIMS",
     "FINISHED",
     "LEASE",
     "WORKER_DIED",

@@ -90,15 +90,27 @@ async def cook(
 
 
 async def run(
-    home: Path, *, messages: int, kills: int, lease: float, scale: float, patience: float, seed: int
+    home: Path,
+    *,
+    messages: int,
+    kills: int,
+    lease: float,
+    scale: float,
+    patience: float,
+    seed: int,
+    pause: float = 0.25,
 ) -> Outcome:
-    """Send `messages` photos while bot or worker is killed `kills` times, then wait."""
+    """Send `messages` photos while bot or worker is killed `kills` times, then wait.
+
+    Between two of these pass up to `pause` seconds: how often workers die decides how many jobs
+    meet it too often (an answer takes a third of a second here).
+    """
     rng = random.Random(seed)
     started = time.monotonic()
     async with telegram(scale=scale, seed=seed) as tg:
         await migrated(configured(home, tg))
         async with cook(home, tg, lease=lease, limits=scale, waits=scale) as kitchen:
-            asked = await load(tg, kitchen, messages, kills, rng)
+            asked = await load(tg, kitchen, messages, kills, rng, pause)
             with contextlib.suppress(TimeoutError):
                 await tg.world.until(lambda: all(settled(p) for p in asked), "answers", patience)
             await asyncio.sleep(3)  # what would come a second time comes now
@@ -109,7 +121,7 @@ async def run(
 
 
 async def load(
-    tg: Telegram, kitchen: Cook, messages: int, kills: int, rng: random.Random
+    tg: Telegram, kitchen: Cook, messages: int, kills: int, rng: random.Random, pause: float
 ) -> list[tuple[Person, int]]:
     """Messages and kills, in random order and at random moments."""
     people = [tg.person(f"P{n}") for n in range(max(5, messages // 3))]
@@ -127,7 +139,7 @@ async def load(
         else:
             person = rng.choice(people)
             asked.append((person, send(person, number, f"number {number}.")))
-        await asyncio.sleep(rng.uniform(0.02, 0.25))
+        await asyncio.sleep(rng.uniform(0.02, pause))
     return asked
 
 

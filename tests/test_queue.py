@@ -134,7 +134,7 @@ async def test_what_somebody_was_told_is_on_the_disk_and_the_rest_is_quick(db: D
 
 async def test_a_job_whose_last_permitted_worker_died_is_buried(db: Database, clock: Clock) -> None:
     new = await queue.enqueue(db, new_job())
-    for attempt in range(1, queue.ATTEMPTS + 1):
+    for attempt in range(1, queue.CLAIMS + 1):
         job = await queue.claim(db, "w")
         assert job is not None
         assert job.attempts == attempt

@@ -97,7 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         held = self.owner.get(job.id)
         assert held is None or held.token != job.token
-        assert job.attempts <= queue.ATTEMPTS
+        assert job.attempts <= queue.CLAIMS
         # In turn: no user with a waiting job was passed over for a later round.
         waiting = [other for other in self.all() if other.status == JobStatus.TODO]
         assert all(job.turn <= other.turn for other in waiting)
@@ -160,7 +160,7 @@ class QueueMachine(RuleBasedStateMachine):
         for job in self.seen:
             job_id = job.id
             assert self.ended[job_id] <= 1
-            assert job.attempts <= queue.ATTEMPTS
+            assert job.attempts <= queue.CLAIMS
             assert (job.token is None) == (job.status != JobStatus.DOING) or job.is_finished
             assert (job.finished is not None) == job.is_finished
             assert self.delivered[job_id] == (job.delivered is not None)
