@@ -102,8 +102,7 @@ async def run(
 ) -> Outcome:
     """Send `messages` photos while bot or worker is killed `kills` times, then wait.
 
-    Between two of these pass up to `pause` seconds: how often workers die decides how many jobs
-    meet it too often (an answer takes a third of a second here).
+    Up to `pause` seconds pass between two of these.
     """
     rng = random.Random(seed)
     started = time.monotonic()

@@ -11,7 +11,7 @@ from tests import kills
 @pytest.mark.timeout(1800)
 async def test_300_messages_survive_200_kills(tmp_path: Path) -> None:
     outcome = await kills.run(
-        tmp_path, messages=300, kills=200, lease=5.0, scale=0.2, patience=600, seed=2026, pause=0.5
+        tmp_path, messages=300, kills=200, lease=5.0, scale=0.2, patience=600, seed=2026
     )
     sys.stdout.write(f"{outcome}\n")
     assert outcome.lost == 0, outcome
