@@ -7,8 +7,8 @@
    it beats, and then does not for a minute ─▶ SIGKILL
 ```
 
-A child that ran for a while starts again after one second. It hears of its parent's death by
-`orphaned`, since nobody would restart it, or stop it, then.
+A child that ran for a while, or beat for some seconds, starts again after one second. It hears of
+its parent's death by `orphaned`, since nobody would restart it, or stop it, then.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import structlog
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 #: Seconds after which a child that ran counts as one that works.
 SETTLED: Final = 30.0
+#: Seconds after its first beat that say the same: by then it had loaded all, and answered.
+PROVEN: Final = 5.0
 #: Seconds that a child may take to stop.
 STOP_WITHIN: Final = 15.0
 #: The variable that tells a child its parent's process id.
@@ -54,6 +56,7 @@ async def keep(
     healthy: Callable[[], Awaitable[bool]] | None = None,
     frozen: float = FROZEN,
     settled: float = SETTLED,
+    proven: float = PROVEN,
     first_wait: float = FIRST_WAIT,
 ) -> None:
     """Keep `command` running until `stop` is set.
@@ -63,9 +66,16 @@ async def keep(
     `healthy` is asked every few seconds; a child that was healthy and then is not, is killed. So
     is one that waits in `orphaned` and stands still for `frozen` seconds.
     """
-    wait = first_wait
+    wait, beating = first_wait, float("inf")
+
+    def begun() -> None:
+        nonlocal beating
+        beating = min(beating, time.monotonic())
+        if ready is not None:
+            ready()
+
     while not stop.is_set():
-        started = time.monotonic()
+        started, beating = time.monotonic(), float("inf")
         pulse, beat = os.pipe()
         os.set_blocking(pulse, False)
         try:
@@ -84,7 +94,7 @@ async def keep(
         log.info("child.started", child=name, pid=child.pid)
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())
-        watching = [asyncio.create_task(_feel(name, child, pulse, frozen, ready))]
+        watching = [asyncio.create_task(_feel(name, child, pulse, frozen, begun))]
         if healthy:
             watching.append(asyncio.create_task(_watch(name, child, healthy)))
         try:
@@ -96,13 +106,14 @@ async def keep(
             if not ended.done():
                 await _end(name, child)
             await asyncio.gather(ended, stopping, *watching, return_exceptions=True)
-            if ready is not None and _beats(pulse):  # since the last look
-                ready()
+            if _beats(pulse):  # since the last look
+                begun()
             os.close(pulse)
         if stop.is_set():
             return
-        ran = time.monotonic() - started
-        wait = first_wait if ran >= settled else min(wait * 2, LONGEST_WAIT)
+        now = time.monotonic()
+        ran, worked = now - started, now - beating
+        wait = first_wait if ran >= settled or worked >= proven else min(wait * 2, LONGEST_WAIT)
         log.error(
             "child.died",
             child=name,
@@ -155,7 +166,7 @@ async def _feel(
     child: asyncio.subprocess.Process,
     pulse: int,
     frozen: float,
-    ready: Callable[[], None] | None,
+    begun: Callable[[], None],
 ) -> None:
     """Kill a child that has begun to beat and stopped.
 
@@ -165,8 +176,8 @@ async def _feel(
     while True:
         await asyncio.sleep(LOOK)
         if _beats(pulse):
-            if missed is None and ready is not None:
-                ready()
+            if missed is None:
+                begun()
             missed = 0
         elif missed is not None and (missed := missed + 1) * LOOK >= frozen:
             log.error("child.frozen", child=name, pid=child.pid, seconds=frozen)

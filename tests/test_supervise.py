@@ -131,6 +131,30 @@ async def test_a_worker_that_had_loaded_its_model_keeps_it(
     await asyncio.wait_for(tending_, HANG)
 
 
+@pytest.mark.parametrize(
+    ("beat", "proven", "waits"),
+    [(True, 0, [1, 1, 1]), (True, HANG, [2, 4, 8]), (False, 0, [2, 4, 8])],
+)
+async def test_a_child_that_worked_starts_again_after_the_shortest_wait(
+    tmp_path: Path, beat: bool, proven: float, waits: list[float]
+) -> None:
+    """However soon it is killed: only one that gets nowhere is waited for ever longer."""
+    tells = "os.write(int(os.environ['FOODCRITIC_BEAT']), b'.')\n" if beat else ""
+    command = script(tmp_path, f"import os\n{tells}os.abort()")
+    stop, dead = asyncio.Event(), 0
+
+    async def died(pid: int) -> None:
+        nonlocal dead
+        dead += 1
+        if dead == len(waits):
+            stop.set()
+
+    with structlog.testing.capture_logs() as logged:
+        await supervise.keep("child", command, stop, died=died, proven=proven, first_wait=0.001)
+    said = [line["again_in"] for line in logged if line["event"] == "child.died"]
+    assert said == [wait / 1000 for wait in waits]
+
+
 async def test_a_child_that_never_beats_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
