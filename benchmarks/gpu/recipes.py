@@ -23,8 +23,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,9 @@ def main() -> None:
     given = parser.parse_args()
     bench_train.prepare(given.work, given.photos, given.shape, given.model)
     found: dict[str, Any] = {"machine": bench_train.machine(), "processes": given.processes}
-    threads = [
-        threading.Thread(target=lambda name=name: found.update({name: _run(given, name)}))
-        for name in given.only
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(given.only)) as pool:
+        runs = pool.map(lambda name: _run(given, name), given.only)
+        found |= dict(zip(given.only, runs, strict=True))
     found["claims"] = claims = _claims(found)
     given.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for claim, holds in claims.items():
@@ -83,7 +78,7 @@ def _run(given: Any, name: str) -> dict[str, Any]:
     command += ["benchmarks.gpu.clock", "training.xtuner.train", recipe]
     command += ["--model", str(given.work / "model"), "--data", str(given.work / "train.json")]
     command += ["--images", str(given.work / "images"), "--work", str(folder / "work")]
-    command += ["--out", str(folder / "model"), "--features", str(folder / "features")]
+    command += ["--out", str(folder / "model"), "--features", str(folder / "features"), "--watch"]
     command += [word for value in values for word in ("--set", value)]
     began = time.monotonic()
     killed = _killed(command, folder) if name == "killed" else None
@@ -92,15 +87,16 @@ def _run(given: Any, name: str) -> dict[str, Any]:
     log[0].write_bytes(log[1].read_bytes()[-(2**18) :])
     found: dict[str, Any] = {"status": status, "seconds": round(time.monotonic() - began, 1)}
     lines = log[1].read_text("utf-8", "replace").strip().splitlines()
-    if status == 0:
-        found["answers"] = json.loads(lines[-1])["answers"]
+    said = [line for line in lines if line.startswith('{"checkpoint"')]
+    if status == 0 and said:
+        found["answers"] = json.loads(said[-1])["answers"]
         found["checkpoint_gb"] = round(_size(folder / "work", "iter_*/*") / 1e9, 2)
         found["model_gb"] = round(_size(folder, "model/*.safetensors") / 1e9, 2)
     else:
         found["error"] = lines[-6:]
-    clock = [json.loads(line) for line in (folder / "clock.jsonl").read_text().splitlines()]
+    clock = _clock(folder)  # empty, if it failed before its first iteration
     found["losses"] = [round(line["loss"], 4) for line in clock]
-    found["allocated_gb"] = round(max(line["allocated"] for line in clock) / 1e9, 2)
+    found["allocated_gb"] = round(max((line["allocated"] for line in clock), default=0) / 1e9, 2)
     if killed is not None:
         went_on = re.search(r"resumed epoch: \d+, iter: (\d+)", "\n".join(lines))
         found |= {"killed_after": killed, "resumed_at": int(went_on[1]) if went_on else None}
@@ -109,16 +105,22 @@ def _run(given: Any, name: str) -> dict[str, Any]:
     return found
 
 
+def _clock(folder: Path) -> list[dict[str, Any]]:
+    """A line for each iteration; the last is left out where a kill has torn it."""
+    file = folder / "clock.jsonl"
+    text = file.read_text() if file.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
 def _killed(command: list[str], folder: Path) -> int:
     """Start it, and kill everything of it a little after its first checkpoint; its iterations."""
-    running, clock = _start(command, folder), folder / "clock.jsonl"
+    running = _start(command, folder)
     while running.poll() is None:
         saved = checkpoints.last(folder / "work") is not None
-        done = len(clock.read_text().splitlines()) if clock.exists() else 0
-        if saved and done >= EVERY + 3:
+        if saved and len(_clock(folder)) >= EVERY + 3:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-            return len(clock.read_text().splitlines())
+            return len(_clock(folder))
         time.sleep(0.1)
     return -1
 
@@ -128,6 +130,7 @@ def _start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             command, cwd=ROOT, env=os.environ | clock, stdout=log, stderr=log,
+            stdin=subprocess.PIPE,  # ends when we do, and all of it with that
             start_new_session=True,
         )  # fmt: skip
 
