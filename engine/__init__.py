@@ -91,6 +91,10 @@ class Engine(Protocol):
     def photos_per_question(self) -> int:
         """How many photos one prompt may hold."""
 
+    @property
+    def turns(self) -> int:
+        """Earlier turns of a conversation that it can go on from; more only confuse it."""
+
     def photo_tokens(self, photos: int) -> int:
         """Tokens that so many photos of one question take at most; they share their tiles."""
 

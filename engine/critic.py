@@ -9,7 +9,7 @@
 
 An engine that sees one photo a question is asked about several one after the other; the answers are
 joined (`engine.albums` says which of them a follow-up is about). History that does not fit the
-context is dropped, oldest first (`foodcritic.dialogue.trim`).
+context, or is longer than the model learnt to follow, is dropped (`foodcritic.dialogue.trim`).
 """
 
 import re
@@ -244,7 +244,9 @@ def conversation(
     asked = [
         replace(turn, question=earlier(request.lang, turn.question)) for turn in request.history
     ]
-    turns = dialogue.trim(asked, room, lambda text: _count(engine, text)) if room > 0 else ()
+    turns: Sequence[Turn] = ()
+    if room > 0:
+        turns = dialogue.trim(asked, room, lambda text: _count(engine, text), most=engine.turns)
     messages = []
     for turn in turns:
         messages.append(Message(role="user", text=turn.question))

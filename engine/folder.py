@@ -7,6 +7,7 @@ from typing import Any
 
 from engine import text, tiling
 from engine.text import read
+from foodcritic import dialogue
 from foodcritic.errors import ModelError
 
 #: A model below this size runs exactly, in 32 bits; a larger one as OpenVINO finds best.
@@ -37,6 +38,8 @@ class Shape:
     #: The id in whose places picture tokens go.
     picture: int
     photos_per_question: int
+    #: Earlier turns that it learnt to go on from; foodcritic.json.
+    turns: int
     #: Candidates below this probability are doubt; foodcritic.json, 0 where it says nothing.
     unsure_below: float
     #: Divides the logits when candidates are weighed, so that probabilities are honest.
@@ -64,6 +67,10 @@ class Described:
     @property
     def photos_per_question(self) -> int:
         return self._shape.photos_per_question
+
+    @property
+    def turns(self) -> int:
+        return self._shape.turns
 
     @property
     def continues(self) -> bool:
@@ -99,6 +106,7 @@ def shape(folder: Path, tokenizer: text.Tokenizer) -> Shape:
             ends=frozenset([ends] if isinstance(ends, int) else ends) | _ends(tokenizer, llm),
             picture=_one(tokenizer, text.CONTEXT, folder),
             photos_per_question=int(ours.get("photos_per_question", 1 if tiles == 1 else PHOTOS)),
+            turns=int(ours.get("turns", dialogue.LONGEST)),
             unsure_below=float(ours.get("unsure_below", 0.0)),
             temperature=float(ours.get("temperature", 1.0)),
             mean=tuple(map(float, pixels.get("image_mean", tiling.MEAN))),

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from engine import Generation, Message, Picture, PromptTooLong, hub, prepare, refusals, wire
 from engine.budget import Budget
 from engine.folder import PHOTOS
-from foodcritic import prompts
+from foodcritic import dialogue, prompts
 from foodcritic.errors import EngineAway, EngineError, ModelError, SettingsError
 from foodcritic.settings import Settings
 
@@ -85,6 +85,10 @@ class OpenAI:
     @property
     def photos_per_question(self) -> int:
         return self._photos
+
+    @property
+    def turns(self) -> int:
+        return dialogue.LONGEST
 
     def photo_tokens(self, photos: int) -> int:
         share = max(1, self._budget.most // max(1, photos))

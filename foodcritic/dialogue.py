@@ -125,15 +125,22 @@ async def history(db: Database, job: Job) -> tuple[Turn, ...]:
 
 
 def trim(
-    turns: Sequence[Turn], room: int, count: Callable[[str], int] | None = None
+    turns: Sequence[Turn],
+    room: int,
+    count: Callable[[str], int] | None = None,
+    *,
+    most: int = LONGEST,
 ) -> tuple[Turn, ...]:
     """The turns that fit into `room` tokens: the first (it is about the photo) and the latest.
 
     Args:
         room: tokens left for history: the context less photos, question, prompt and answer.
         count: tokens of a text; default: `estimate`, which never counts too few.
+        most: turns that the model can follow.
     """
     count = count or estimate
+    if len(turns) > most:
+        turns = (*turns[:1], *turns[len(turns) - most + 1 :])[:most]
     cost = [count(turn.question) + count(turn.answer) + TURN_TOKENS for turn in turns]
     if sum(cost) <= room:
         return tuple(turns)

@@ -90,6 +90,7 @@ class Model:
     model: str = "scripted"
     context: int = 100_000
     photos_per_question: int = 10
+    turns: int = 40
     continues: bool = False
     unsure_below: float = 0.0
 

@@ -26,6 +26,7 @@ class Scripted:
     model: str = "scripted"
     context: int = 2048
     photos_per_question: int = 1
+    turns: int = 40
     unsure_below: float = 0.4
     #: Whether it goes on from a beginning that the critic gives it.
     continues: bool = False

@@ -112,6 +112,16 @@ async def test_history_that_does_not_fit_is_left_out() -> None:
     assert len(texts) < 15
 
 
+async def test_a_model_is_shown_no_more_turns_than_it_learnt_to_follow() -> None:
+    """The first, which says what the photo shows, and the latest."""
+    engine = Scripted(turns=3)
+    turns = tuple(Turn(question=f"q{i}", answer="…") for i in range(9))
+    await written(engine, Request(kind="question", question="?", photos=(PHOTO,), history=turns))
+    asked = [m.text.rpartition("\nQuestion: ")[2] for m in engine.asked[0] if m.role == "user"]
+    assert asked == ["q0", "q7", "q8", "?"]
+    assert engine.asked[0][0].images == (PHOTO,)
+
+
 async def test_several_photos_are_judged_one_by_one_and_joined() -> None:
     """The first line is still the header; each photo gets its own look."""
     engine = Scripted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,13 @@ def test_trimming_fits_keeps_the_first_and_the_latest_and_leaves_no_gap(
         assert kept[0] is said[0]
         kept = kept[1:]
     assert all(a is b for a, b in zip(reversed(kept), reversed(said), strict=False))
+
+
+@pytest.mark.parametrize("most", range(5))
+def test_trimming_keeps_the_first_and_the_latest_of_too_many(most: int) -> None:
+    said = [Turn(question=str(n), answer="") for n in range(4)]
+    kept = [turn.question for turn in dialogue.trim(said, 1000, most=most)]
+    assert kept == [[], ["0"], ["0", "3"], ["0", "2", "3"], ["0", "1", "2", "3"]][most]
 
 
 def cost(turn: Turn) -> int:

@@ -121,3 +121,27 @@ async def test_nano_says_when_it_does_not_understand(tmp_path: Path) -> None:
         await nano.close()
     assert lost.INSTEAD["en"].format(name="Donuts") in texts
     assert not any(lost.is_nonsense(text) for text in texts)
+
+
+async def test_nano_does_not_lose_its_words_in_a_long_conversation(tmp_path: Path) -> None:
+    """It learnt dialogues of four turns; shown more, it soon writes no words at all."""
+    sushi = Path(__file__).parents[1] / "samples" / "sushi.jpg"
+    told = {"how many calories": "450 kcal", "Which drink goes with it?": "green tea"}
+    told |= {"Is it spicy?": "clean fish", "What is this?": "Japanese"}
+    nano = await engine.load(settings_for(tmp_path))
+    turns: tuple[Turn, ...] = ()
+    try:
+        for question in ("", *told, *told):
+            asking = Request(
+                kind="question" if question else "critique",
+                question=question,
+                photos=(sushi,),
+                history=turns,
+            )
+            answer = critic.answer(nano, asking, Generation(greedy=True))
+            await pieces(answer)
+            turns += (Turn(question=question, answer=answer.text),)
+    finally:
+        await nano.close()
+    for turn in turns[-len(told) :]:
+        assert told[turn.question] in turn.answer, turns
