@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from engine.plan import TILES_AT_ONCE
+
 #: The prefix of its weights in a checkpoint.
 PREFIX: Final = "vision_model."
 #: Tiles looked at together at most.
-MOST: Final = 16
+MOST: Final = TILES_AT_ONCE
 
 
 class Encoder:

@@ -27,6 +27,8 @@ ROOMY: Final = 40 * 2**30
 SEEN: Final = 2**30
 #: The same as a share of what is left, on a small card.
 SEEN_SHARE: Final = 0.05
+#: Tiles that our vision encoder looks at together, where several photos wait: more gain nothing.
+TILES_AT_ONCE: Final = 16
 #: Tokens of a usual conversation about a photo: 13 tiles and a few turns.
 USUAL: Final = 4096
 #: More answers at once gain nothing.

@@ -16,13 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
+from engine.plan import TILES_AT_ONCE
 from engine.prepare import Bits, Prepared
 from engine.runner import EngineDied
 from engine.streams import HANG
 from foodcritic.errors import EngineError
 
-#: Tiles looked at together, where several photos wait: more gain nothing.
-AT_ONCE: Final = 16
 #: Looks at once: one on the GPU, the next one on its way there.
 LOOKS: Final = 2
 
@@ -112,7 +111,7 @@ class Vision(Generic[T]):
         some, tiles = [self._waiting[0]], len(self._waiting[0].pixels)
         for picture in self._waiting[1:]:
             tiles += len(picture.pixels)
-            if tiles > AT_ONCE:
+            if tiles > TILES_AT_ONCE:
                 break
             some.append(picture)
         del self._waiting[: len(some)]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from engine.plan import TILES_AT_ONCE
 from engine.prepare import Bits, Prepared
 from engine.runner import EngineDied
-from engine.vision import AT_ONCE, LOOKS, Vision
+from engine.vision import LOOKS, Vision
 
 
 class Looking:
@@ -63,14 +64,16 @@ async def test_a_photo_is_looked_at_once_for_all_who_ask(looking: Looking) -> No
 async def test_photos_that_wait_are_looked_at_together(looking: Looking) -> None:
     looking.free.clear()
     eyes = vision(looking)
-    sizes = [13] * LOOKS + [1, AT_ONCE - 2, 2, 40, 1]
+    sizes = [13] * LOOKS + [1, TILES_AT_ONCE - 2, 2, 40, 1]
     asking = [asyncio.create_task(eyes.see(picture(i, n))) for i, n in enumerate(sizes)]
     for _ in range(LOOKS):
         await asyncio.to_thread(looking.begun.acquire, timeout=10)
     looking.free.set()
     assert await asyncio.gather(*asking) == [str(i) for i in range(len(sizes))]
-    # No more tiles together than AT_ONCE, but one photo however large.
-    assert sorted(looking.looks) == sorted([*[[13]] * LOOKS, [1, AT_ONCE - 2], [2], [40], [1]])
+    # No more tiles together than TILES_AT_ONCE, but one photo however large.
+    assert sorted(looking.looks) == sorted(
+        [*[[13]] * LOOKS, [1, TILES_AT_ONCE - 2], [2], [40], [1]]
+    )
     eyes.close()
 
 
