@@ -13,7 +13,7 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 
 from engine import nano
 from engine import openvino as openvino_engine
-from foodcritic import corrections, feedback, privacy, queue, tables
+from foodcritic import corrections, feedback, photos, privacy, queue, tables
 from foodcritic import db as database
 from foodcritic.db import Database
 from foodcritic.queue import JobStatus
@@ -315,11 +315,16 @@ async def test_doubt_shows_the_candidates_with_their_probabilities(kitchen: Data
         assert width == pytest.approx(0.34, abs=0.02)
 
 
-async def test_what_is_refused_is_said_in_plain_words(kitchen: Database) -> None:
+async def test_what_is_refused_is_said_in_plain_words(kitchen: Database, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(photos.MAX_BYTES + 1)
     async with serving(kitchen, Scripted()) as url, chromium() as browser:
         async with tab(browser, url, locale="zh-CN") as page:
             await page.click(".fc-chip >> nth=0")
             await expect(page.locator(".toast-body")).to_contain_text("先发一张菜的照片")
+            await page.set_input_files("#fc-box input[type=file]", huge)  # Gradio refuses it here
+            await expect(page.locator(".toast-body").last).to_contain_text("文件超过 20 MB")
         async with tab(browser, url) as page:
             await send(page, "", b"no picture at all")
             await expect(page.locator(".toast-body")).to_contain_text("I cannot open this")

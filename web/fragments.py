@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping
 
 from web.samples import Sample, by_cuisine
@@ -13,7 +14,7 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
     other = "zh" if texts.lang == "en" else "en"
     leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
     return (
-        f'<header class="fc-masthead" data-lost="{html.escape(texts.lost)}"'
+        f'<header class="fc-masthead" data-said="{html.escape(json.dumps(_said(texts)))}"'
         f' data-fix="{html.escape(texts.fix)}">'
         f"<div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>"
         f'<nav><button type="button" class="fc-link" id="fc-new" aria-label="{texts.new}">'
@@ -23,6 +24,16 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
         f' aria-label="{texts.theme}">◐</button><a class="fc-link" id="fc-language"'
         f' href="../{other}/" hreflang="{other}" lang="{other}">{texts.other}</a></nav></header>'
     )
+
+
+def _said(texts: Texts) -> dict[str, str]:
+    """What Gradio's browser side says in English alone, by its beginning, in our words."""
+    return {
+        "Connection to the server was lost": texts.lost,
+        "File(s) exceed the maximum allowed size": texts.too_large,
+        "Invalid file type": texts.not_an_image,
+        "Upload failed": texts.not_arrived,
+    }
 
 
 def invitation(title: str, text: str) -> str:

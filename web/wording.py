@@ -58,8 +58,10 @@ class Texts:
     failed: str
     talked_out: str
     photo_first: str
+    nothing_asked: str
     no_session: str
     lost: str
+    not_arrived: str
     too_long: str
     too_many_photos: str
     full_user: str

@@ -13,7 +13,8 @@
     const dark = document.body.classList.toggle("dark");
     localStorage.setItem("foodcritic-theme", dark ? "dark" : "light");
   });
-  const { lost, fix } = document.querySelector(".fc-masthead").dataset;
+  const { said, fix } = document.querySelector(".fc-masthead").dataset;
+  const ours = Object.entries(JSON.parse(said));
   const answerOf = (bar) => bar.previousElementSibling;
   const pencil = '<svg viewBox="0 0 24 24" width="100%" height="100%" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linejoin="round" aria-hidden="true"><path d="M4 20l1-4.5L16.5 4a1.8 1.8 0 0 1 2.5 0l1 1a1.8 1.8 0 0 1 0 2.5L8.5 19z M14.5 6l3.5 3.5"/></svg>';
   // A pencil beside the thumbs of each whole answer; Gradio's own would edit its HTML.
@@ -38,9 +39,10 @@
     pencils();
     // Gradio labels each message with its source, tags and all: let the text speak for itself.
     document.querySelectorAll("#fc-chat [data-testid][aria-label]").forEach((message) => message.removeAttribute("aria-label"));
-    // It says this in English alone.
-    document.querySelectorAll("[data-testid=toast-text]").forEach((said) => {
-      if (said.textContent.trim().startsWith("Connection to the server was lost")) said.textContent = lost;
+    // What it says in English alone.
+    document.querySelectorAll("[data-testid=toast-text]").forEach((toast) => {
+      const [, text] = ours.find(([theirs]) => toast.textContent.trim().startsWith(theirs)) ?? [];
+      if (text) toast.textContent = text;
     });
   };
   new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
