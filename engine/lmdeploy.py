@@ -159,7 +159,7 @@ class LMDeploy:
             log.info("vision.not_own", reason=_short(error))
             return None
         if slower := encoder.warm_up():
-            log.warning("vision.not_recorded", reason=slower)
+            log.warning("vision.slow", reason=slower)
         return Vision(encoder.look, internvit.size, self.plan.vision_bytes)
 
     async def _multimodal(self, prompt: Prompt) -> list[dict[str, Any]] | None:

@@ -28,8 +28,9 @@ BEHIND = {
     "openai": ("engine/openai.py", "engine/refusals.py"),
     "torch": (
         *("training/", "engine/nano/", "benchmarks/"),
-        *("engine/lmdeploy.py", "engine/turbomind.py", "engine/internvit.py"),
+        *("engine/lmdeploy.py", "engine/turbomind.py", "engine/internvit.py", "engine/kernels.py"),
     ),
+    "triton": ("engine/kernels.py",),
     "transformers": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),
     "xtuner": ("training/xtuner/", "benchmarks/"),
     "deepspeed": ("training/xtuner/",),

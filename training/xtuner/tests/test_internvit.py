@@ -1,6 +1,8 @@
 """The vision encoder made for speed sees what the modeling code that trains sees."""
 
+import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import engine
+from engine import internvit
 from engine.internvit import MOST, Encoder, size
 from engine.nano.configuration_internvl_chat import InternVisionConfig
 from engine.nano.modeling_internvl_chat import InternVisionModel
@@ -99,3 +103,56 @@ def test_a_folder_without_the_encoder_is_refused(tmp_path: Path) -> None:
     save_file({"language_model.weight": torch.ones(1)}, tmp_path / "model.safetensors")
     with pytest.raises(KeyError, match="vision_model"):
         Encoder(tmp_path, torch.float32, "cpu")
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The GPU's kernels, run by Triton's interpreter."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    if sys.modules.get("triton", ...) is None:  # hidden from XTuner where there is no GPU
+        monkeypatch.delitem(sys.modules, "triton")
+    forget_kernels()
+    yield importlib.import_module("engine.kernels")
+    forget_kernels()
+
+
+def forget_kernels() -> None:
+    if sys.modules.pop("engine.kernels", None):
+        del engine.kernels
+
+
+@pytest.mark.parametrize("rms", [False, True])
+@pytest.mark.parametrize("adds", [False, True])
+def test_the_kernel_adds_and_normalises_as_pytorch_does(
+    kernels: Any, rms: bool, adds: bool
+) -> None:
+    dice = torch.Generator().manual_seed(4)
+    packed = torch.randn(5, 3 * 80, generator=dice)
+    add, weight, bias = torch.randn(3, 80, generator=dice).unbind()
+    given = packed.clone()
+    wanted_x, x = given[:, 80:160], packed[:, 80:160]  # rows of another stride, as queries are
+    rest = (add if adds else None, weight, None if rms else bias, rms, 1e-6)
+    wanted, found = internvit.add_norm(wanted_x, *rest), kernels.add_norm(x, *rest)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(packed, given)  # in place, and nothing beside it
+
+
+def test_it_sees_the_same_through_the_kernel(
+    made: tuple[InternVisionModel, Path], kernels: Any
+) -> None:
+    encoder = Encoder(made[1], torch.float32, "cpu")
+    pixels = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        wanted = encoder(pixels)
+        assert encoder._fuse() is None
+        assert encoder._add_norm is kernels.add_norm
+        torch.testing.assert_close(encoder(pixels), wanted)
+
+
+def test_without_triton_it_says_so(
+    made: tuple[InternVisionModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    encoder = Encoder(made[1], torch.float32, "cpu")
+    assert "not fused: " in str(encoder._fuse())
+    assert encoder._add_norm is internvit.add_norm
