@@ -41,7 +41,8 @@ class Album:
 
 def group_of(letter: Letter) -> str | None:
     """The media_group_id of a new message, if it belongs to an album."""
-    group = letter.payload.get("message", {}).get("media_group_id")
+    message = letter.payload.get("message")
+    group = message.get("media_group_id") if isinstance(message, dict) else None
     return None if group is None else str(group)
 
 

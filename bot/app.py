@@ -91,14 +91,14 @@ async def run(
     pace = pace or Pace()
     bot = make_bot(settings, pace)
     try:
-        if await reach(bot, stop):
+        if await reach(bot, settings.telegram_api, stop):
             await serve(settings, db, bot, stop, pace, withdraw)
     finally:
         for request in bot._request:
             await request.shutdown()
 
 
-async def reach(bot: MeteredBot, stop: asyncio.Event) -> bool:
+async def reach(bot: MeteredBot, address: str, stop: asyncio.Event) -> bool:
     """Wait until Telegram answers; False: told to stop before."""
     while not stop.is_set():
         try:
@@ -109,7 +109,7 @@ async def reach(bot: MeteredBot, stop: asyncio.Event) -> bool:
                 "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"
             ) from error
         except NetworkError as error:
-            log.warning("telegram_unreachable", error=type(error).__name__)
+            log.warning("telegram_unreachable", address=address, reason=error.message)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), KNOCK)
     return False

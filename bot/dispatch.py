@@ -224,7 +224,8 @@ class Dispatcher:
         """Take an update out of the way that may have killed every process that had it."""
         await inbox.refused(self._db, letter, "given up")
         log.error("update_given_up", number=letter.update_id, attempts=letter.attempts)
-        await self._say_sorry(Update.de_json(dict(letter.payload), self._bot))
+        with contextlib.suppress(Exception):  # it may be unreadable, too
+            await self._say_sorry(Update.de_json(dict(letter.payload), self._bot))
 
     async def _say_sorry(self, update: Update | Album) -> None:
         """Whatever fails here must not keep an update from being settled."""

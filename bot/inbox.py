@@ -100,7 +100,7 @@ async def poll(
             continue
         except NetworkError as error:
             calm.set()
-            log.warning("poll_failed", error=type(error).__name__)
+            log.warning("poll_failed", error=type(error).__name__, reason=error.message)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             continue

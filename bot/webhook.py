@@ -76,7 +76,9 @@ class Door:
         try:
             update = json.loads(body)
             number = int(update["update_id"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return 400
+        if not 0 <= number < 2**63:
             return 400
         await inbox.receive(self._db, self._source, [(number, update)])
         return 200

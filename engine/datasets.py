@@ -82,7 +82,8 @@ def labelled(table: Path, split: str | None = None) -> list[Labelled]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"cannot read {table}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"cannot read {table}: {reason}") from error
     columns = set(rows[0]) if rows else set()
     if not rows or not {"label_en", "label_zh"} <= columns or not columns & {"file", "offset"}:
         raise DatasetError(

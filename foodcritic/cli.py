@@ -78,8 +78,11 @@ def ask(
     """Let the critic judge a photo, here in the terminal: no database, no token, no network."""
     from engine import ask as asking
     from engine import critic
+    from foodcritic import photos as pictures
 
     settings = settings_.load()
+    for photo in photos:  # what cannot be read is said by its name, and before a model is loaded
+        pictures.load(photo, side=64)
     request = critic.Request(
         kind="question" if question.strip() else "critique",
         lang=lang or settings.language,

@@ -13,6 +13,7 @@ must therefore be idempotent, as `queue.enqueue` is by its key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,8 @@ _INSERT = {
     .returning(U.id)
     for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
+#: NUL, and halves of surrogate pairs.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: Held until the end of the transaction.
 _IN_ORDER = sa.text("SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(:source))")
 
@@ -59,7 +62,7 @@ async def receive(
     """Store updates, durably, in one transaction; how many of them were new."""
     now = db.now()
     rows = [
-        {"source": source, "update_id": number, "payload": dict(payload), "received": now}
+        {"source": source, "update_id": number, "payload": _storable(payload), "received": now}
         for number, payload in updates
     ]
     if not rows:
@@ -148,6 +151,15 @@ async def sweep(db: Database, before: datetime) -> int:
             page = len(rows.all())
         gone += page
     return gone
+
+
+def _storable(value: Any) -> Any:
+    """The same without characters that PostgreSQL takes in no text: a tap's data may have any."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(inner) for key, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list) else value
 
 
 async def _settle(db: Database, updates: Sequence[Update], *, error: str | None) -> None:

@@ -136,8 +136,12 @@ def read(path: Path) -> bytes:
 
 
 def load(path: Path, side: int = WORKING_SIDE) -> Image.Image:
-    """`decode` a file; raises as `read` and `decode` do."""
-    return decode(read(path), side)
+    """`decode` a file; raises as `read` and `decode` do, naming it."""
+    data = read(path)
+    try:
+        return decode(data, side)
+    except PhotoError as error:
+        raise PhotoError(error.code, f"{path}: {error}") from error
 
 
 def store(media: Path, data: bytes) -> Photo:

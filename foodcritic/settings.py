@@ -175,6 +175,13 @@ class Settings(BaseSettings):
             raise ValueError("give an address that begins with https:// or http://")
         return value
 
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"\d+:[\w-]+", value.get_secret_value(), re.A):
+            raise ValueError("@BotFather gives one that looks like 123456789:AAF-x3kq…")
+        return value
+
     @field_validator("webhook_secret")
     @classmethod
     def _header(cls, value: SecretStr | None) -> SecretStr | None:

@@ -86,8 +86,8 @@ def test_several_photos_are_answered_one_by_one(run: Any, photo: Path) -> None:
     ("content", "message"),
     [
         (None, "cannot read"),
-        (b"no photo", "is no photo that can be read: send a JPEG"),
-        (picture()[:-40], "damaged or cut short"),
+        (b"no photo", "broken.jpg: this file is no photo that can be read: send a JPEG"),
+        (picture()[:-40], "broken.jpg: the photo is damaged or cut short"),
     ],
 )
 def test_a_photo_that_cannot_be_read_is_an_error_not_a_traceback(
@@ -262,6 +262,7 @@ def test_the_version_is_printed() -> None:
 
 def test_a_home_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOODCRITIC_HOME", "/proc/nowhere")
-    result = CliRunner().invoke(app, ["ask", "photo.jpg"])
+    sample = Path(__file__).parents[1] / "samples" / "pizza.jpg"
+    result = CliRunner().invoke(app, ["ask", str(sample)])
     assert result.exit_code == 1
     assert result.output.startswith("error: /proc/nowhere: ")

@@ -91,6 +91,32 @@ async def _settled(db: Database) -> dict[int, str | None]:
         return {number: error for number, error in rows}
 
 
+@pytest.mark.parametrize("begun", [0, dispatch.DEATHS])
+async def test_an_update_that_is_nothing_telegram_sends_is_put_aside(
+    db: Database, begun: int
+) -> None:
+    """It stopped the bot, and each that was started after it."""
+    async with db.write() as session:
+        session.add(
+            tables.Update(
+                source=SOURCE,
+                update_id=1,
+                payload={"update_id": 1, "message": "x"},
+                received=db.now(),
+                attempts=begun,
+            )
+        )
+    await inbox.receive(db, SOURCE, [message(2, "good")])
+    handlers = Handlers(db)
+    working = dispatcher(db, handlers)
+    running = asyncio.create_task(working.run())
+    found = await settled(db, 2)
+    await working.drain(1)
+    await running
+    assert handlers.seen == ["good"]
+    assert found == {1: "given up" if begun else "unreadable", 2: None}
+
+
 async def test_an_apology_that_fails_does_not_stop_a_chat(db: Database) -> None:
     handlers = Handlers(db)
     await inbox.receive(db, SOURCE, [message(1, "bad"), message(2, "good")])

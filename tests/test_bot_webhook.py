@@ -39,6 +39,8 @@ async def test_who_does_not_know_the_secret_is_refused(tmp_path: Path) -> None:
             (good, "no json", 400),
             (good, "[]", 400),
             (good, '{"update_id": "x"}', 400),
+            (good, '{"update_id": 9223372036854775808}', 400),
+            (good, '{"update_id": 1, "message": ' + "[" * 100_000 + "]" * 100_000 + "}", 400),
             (good, '{"update_id": 1, "pad": "' + "x" * 1_000_000 + '"}', 413),
             (good, '{"update_id": 99}', 200),
         ):

@@ -37,6 +37,18 @@ async def test_the_same_update_twice_is_one(db: Database) -> None:
     assert await inbox.receive(db, BOT, []) == 0
 
 
+async def test_any_text_can_be_stored(db: Database) -> None:
+    """A hostile client's tap may send any: one update that no database takes would stop the bot."""
+    hostile = {
+        "data": "a\0b",
+        "message": {"text": "\ud800 😀", "entities": [{"url": "\0"}], "n": 1},
+    }
+    await inbox.receive(db, BOT, [(7, hostile)])
+    (update,) = await inbox.waiting(db, BOT)
+    kept = {"text": "\ufffd 😀", "entities": [{"url": "\ufffd"}], "n": 1}
+    assert update.payload == {"data": "a\ufffdb", "message": kept}
+
+
 async def test_what_people_wrote_leaves_with_handling_and_the_offset_stays(
     db: Database, clock: Clock
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_wrong_setting_is_named_with_a_remedy_and_its_secret_is_not(
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
+        ("TELEGRAM_BOT_TOKEN", "hello", "@BotFather gives one that looks like 123456789:"),
         ("FOODCRITIC_ADMINS", "1, @ann", "'@ann' is no Telegram id"),
         ("FOODCRITIC_DATABASE_URL", "mysql://h/d", "use postgresql://USER:PASSWORD@HOST/NAME"),
         ("FOODCRITIC_TRAIN_AT", "25:00", "a local time from 00:00 to 23:59"),

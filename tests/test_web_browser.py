@@ -84,7 +84,9 @@ async def test_a_photo_then_two_questions_are_answered_and_survive_a_reload(
         await quiet(page, 2)
         engine.pieces = ["Not very."]
         await send(page, "Is it <b>spicy</b>?")
+        await page.press("#fc-box textarea", "Enter")  # twice, as people do
         await quiet(page, 3)
+        await expect(page.locator(".toast-body")).to_have_count(0)
         await expect(page.locator("#fc-chat .user-row").last).to_have_text("Is it <b>spicy</b>?")
         shown = page.locator(".fc-photos img")
         await expect(shown).to_have_count(1)

@@ -70,13 +70,6 @@ async def test_nothing_is_asked_when_it_cannot_be(db: Database) -> None:
     assert not any(db.settings.media.rglob("*.jpg"))  # the good one was not kept either
 
 
-async def test_nothing_said_about_a_photo_that_is_there_asks_for_a_question(db: Database) -> None:
-    """Not for a photo."""
-    await talk.ask(db, ANN, lang="en", pictures=[dish(1)])
-    with pytest.raises(Refused, match="nothing_asked"):
-        await talk.ask(db, ANN, lang="en", question=" ")
-
-
 async def test_a_flood_is_bounded_per_visitor(other: Callable[..., Database]) -> None:
     db = other(queue_per_user=2)
     for number in range(2):

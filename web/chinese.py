@@ -45,7 +45,6 @@ ZH: Final = Texts(
     failed="这次没能答完，是我的问题，请再试一次。",
     talked_out="这段对话太长，我读不下了：请重新开始。",
     photo_first="先发一张菜的照片，再随便问。",
-    nothing_asked="请写个问题，或再加一张照片。",
     no_session="页面要靠 cookie 认出哪段对话是你的：请允许 cookie 后刷新。",
     lost="连接断了，每两秒重试一次；你问过的不会丢。",
     not_arrived="上传中断了，请再加一次照片。",

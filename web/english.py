@@ -48,7 +48,6 @@ EN: Final = Texts(
     failed="I could not finish this answer. That is my fault, not yours: please try again.",
     talked_out="This conversation has become longer than I can read: start a new one.",
     photo_first="Send a photo of a dish first, then ask away.",
-    nothing_asked="Write a question, or add another photo.",
     no_session="This page needs its cookie to know your conversation: allow it and reload.",
     lost="The connection is gone. I try again every two seconds, and what you asked is not lost.",
     not_arrived="The upload broke off. Please add the photo again.",

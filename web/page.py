@@ -152,8 +152,12 @@ def build(
             request: gr.Request, asked: dict[str, Any], top_p: Any, temperature: Any
         ) -> Any:
             files = [Path(str(file)) for file in asked.get("files") or ()][: talk.MOST_PHOTOS + 1]
+            text, visitor = str(asked.get("text") or ""), visitor_of(request)
+            said = bool(files or text.strip())
+            if not said and visitor is not None and await transcript.turns(db, visitor):
+                return gr.skip()  # Enter was pressed twice
             pictures = [await plainly(db, texts, _read(file)) for file in files]
-            await ask(request, str(asked.get("text") or ""), _sampled(top_p, temperature), pictures)
+            await ask(request, text, _sampled(top_p, temperature), pictures)
             # What was refused stays in the box; what was asked is kept by content now.
             await asyncio.to_thread(_remove, files)
             return gr.MultimodalTextbox(value=None)

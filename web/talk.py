@@ -100,10 +100,8 @@ async def ask(
         talk = await dialogue.start(db, here)
     else:
         talk = await dialogue.current(db, here)
-        if not await dialogue.last_photos(db, talk):
+        if not question or not await dialogue.last_photos(db, talk):
             raise Refused("photo_first")
-        if not question:
-            raise Refused("nothing_asked")
     job = await limits.enqueue(
         db,
         NewJob(

@@ -58,7 +58,6 @@ class Texts:
     failed: str
     talked_out: str
     photo_first: str
-    nothing_asked: str
     no_session: str
     lost: str
     not_arrived: str
