@@ -10,8 +10,11 @@
 """
 
 import asyncio
+import contextlib
+import gc
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -140,13 +143,29 @@ async def _lmdeploy(settings: Settings) -> Engine:
     def loading() -> tuple[lmdeploy.LMDeploy, text.Tokenizer]:
         if (path / "tokenizer.json").is_file():
             words: text.Tokenizer = text.tokenizer(path)
-            return lmdeploy.load(path, plan, folder.shape(path, words).picture), words
-        # Only transformers reads its tokenizer, with code of the model's own.
-        words = lmdeploy.tokenizer(path, trusted=plan.trusted)
-        return lmdeploy.load(path, plan, folder.shape(path, words).picture), words
+        else:  # Only transformers reads its tokenizer, with code of the model's own.
+            words = lmdeploy.tokenizer(path, trusted=plan.trusted)
+        picture = folder.shape(path, words).picture
+        with weights(path, plan, settings.models) as stored:
+            return lmdeploy.load(stored, plan, picture), words
 
-    log.info("engine.loading", model=model, **settings_of(plan))
-    runner, words = await asyncio.to_thread(loading)
+    async def loaded() -> tuple[lmdeploy.LMDeploy, text.Tokenizer]:
+        log.info("engine.loading", model=model, **settings_of(plan))
+        return await asyncio.to_thread(loading)
+
+    if settings.weight_bits == 8 and plan.weight_bits != 8:
+        log.warning("engine.weights_as_they_are", reason=sixteen(path, found[0]))
+    while True:
+        try:
+            runner, words = await loaded()
+            break
+        except ModelError as error:
+            if plan.weight_bits != 8:
+                raise
+            log.warning("engine.weights_as_they_are", reason=str(error))
+        gc.collect()  # what was loaded of it takes the card's memory
+        usual = settings.model_copy(update={"weight_bits": 16})
+        plan = await asyncio.to_thread(planned, usual, model, path, (card.cards() or found)[0])
     return gpu.GPU(
         runner,
         path,
@@ -164,18 +183,60 @@ def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan"
     Raises:
         ModelError: it does not fit, or wants to run code that is not allowed.
     """
-    from engine import lmdeploy, plan, text
+    from engine import plan, text
 
     allowed, config = hub.trusted(model, path, settings), text.read(path / "config.json")
     _refused(model, path, config, allowed=allowed)
-    language = ((config.get("llm_config") or {}).get("architectures") or [""])[0]
-    turbomind = lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))
-    bits = settings.kv_bits if turbomind else 16
-    beside = bool(settings.meme_model)
-    made = plan.make(path, on, kv_bits=bits, trusted=allowed, beside=beside)
+    turbomind = _turbomind(config)
+    made = plan.make(
+        path,
+        on,
+        kv_bits=settings.kv_bits if turbomind else 16,
+        weight_bits=8 if settings.weight_bits == 8 and not sixteen(path, on) else 16,
+        trusted=allowed,
+        beside=bool(settings.meme_model),
+    )
     if not turbomind:
         return replace(made, backend="pytorch", prefix_caching=False)
     return replace(made, own_vision=any(path.glob("*.safetensors")))
+
+
+def sixteen(path: Path, on: card.Card) -> str:
+    """Why a model's weights are in 16 bits on a card, whatever is set; "": they can be in 8."""
+    from engine import fp8, text
+
+    config = text.read(path / "config.json")
+    if not _turbomind(config):
+        return "8-bit weights are TurboMind's, and LMDeploy's PyTorch engine serves this model"
+    if on.capability < fp8.CAPABILITY:
+        has, needs = ("{}.{}".format(*one) for one in (on.capability, fp8.CAPABILITY))
+        return f"8-bit weights need compute capability {needs} or newer, {on.name} has {has}"
+    return fp8.refused(path, config)
+
+
+@contextlib.contextmanager
+def weights(path: Path, made: "Plan", models: Path) -> Iterator[Path]:
+    """The folder that LMDeploy loads by a plan: the model's own, or its copy in 8 bits.
+
+    Raises:
+        ModelError: there is no copy, and none can be made.
+    """
+    if made.weight_bits != 8:
+        yield path
+        return
+    from engine import copies
+
+    if not copies.there(path, models, made.dtype):
+        log.info("weights.writing", source=str(path), bits=8)
+    with copies.held(path, models, made.dtype) as copy:
+        yield copy
+
+
+def _turbomind(config: dict[str, Any]) -> bool:
+    from engine import lmdeploy
+
+    language = ((config.get("llm_config") or {}).get("architectures") or [""])[0]
+    return lmdeploy.turbomind_serves(str(language), str(config.get("ps_version", "")))
 
 
 def _refused(model: str, path: Path, config: dict[str, Any], *, allowed: bool) -> None:
@@ -204,4 +265,5 @@ def _refused(model: str, path: Path, config: dict[str, Any], *, allowed: bool) -
 def settings_of(made: "Plan") -> dict[str, object]:
     """A plan for a log line."""
     shown = ("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count")
-    return {name: getattr(made, name) for name in (*shown, "quant_policy", "own_vision")}
+    more = ("weight_bits", "quant_policy", "own_vision")
+    return {name: getattr(made, name) for name in (*shown, *more)}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from engine import card, choice, hub
+from engine import card, choice, copies, hub
+from engine.plan import Plan
 from foodcritic.errors import FoodcriticError
 from foodcritic.settings import Settings
 
@@ -26,7 +27,8 @@ TAKEN: Final = 0.1
 #: Of a plan, what an operator may want to know.
 SHOWN: Final = (
     *("backend", "dtype", "session_len", "max_batch_size", "cache_max_entry_count"),
-    *("max_prefill_token_num", "quant_policy", "prefix_caching", "own_vision"),
+    *("max_prefill_token_num", "weight_bits", "quant_policy", "prefix_caching"),
+    "own_vision",
 )
 
 Level = Literal["ok", "note", "wrong"]
@@ -79,6 +81,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield from _model(settings.for_memes(), settings.meme_model, cards[0])
     elif chosen.kind == "openai":
         yield _server(settings)
+    if settings.weight_bits == 8 and chosen.kind != "lmdeploy":
+        text = f"FOODCRITIC_WEIGHT_BITS=8 is LMDeploy's on a GPU: {chosen.kind} runs without it"
+        yield Finding(level="note", text=text)
     free = shutil.disk_usage(_existing(settings.home)).free
     if free < DISK:
         text = f"{settings.home}: only {free / GIB:.1f} GiB are free on its disk"
@@ -130,6 +135,8 @@ def _model(settings: Settings, model: str, on: card.Card) -> Iterator[Finding]:
     if settings.kv_bits == 8 and plan.quant_policy != 8:
         text = f"FOODCRITIC_KV_BITS=8 is TurboMind's: {name} runs without it"
         yield Finding(level="note", text=text)
+    if settings.weight_bits == 8:
+        yield _eight(settings, folder, on, plan)
     if plan.roomy:
         text = (
             "there is room for a second model beside it: a new version takes over without a pause"
@@ -137,6 +144,23 @@ def _model(settings: Settings, model: str, on: card.Card) -> Iterator[Finding]:
     else:
         text = "no room for a second model beside it: a new version takes over once answers ended"
     yield Finding(level="ok", text=text)
+
+
+def _eight(settings: Settings, folder: Path, on: card.Card, plan: Plan) -> Finding:
+    """What comes of FOODCRITIC_WEIGHT_BITS=8 for a model."""
+    if plan.weight_bits != 8:
+        reason = choice.sixteen(folder, on)
+        return Finding(
+            level="note", text=f"FOODCRITIC_WEIGHT_BITS=8: {reason}; its weights stay as they are"
+        )
+    try:
+        if copy := copies.there(folder, settings.models, plan.dtype):
+            return Finding(level="ok", text=f"its weights in 8 bits: {copy}")
+        copies.room(folder, settings.models)
+    except (FoodcriticError, OSError) as error:
+        return Finding(level="note", text=f"{error}; it runs in 16 bits")
+    text = f"its weights in 8 bits are written to {settings.models / '8bit'} at the first start"
+    return Finding(level="ok", text=text)
 
 
 def _server(settings: Settings) -> Finding:

@@ -29,6 +29,7 @@ from engine.plan import Plan
 from engine.prepare import Prepared
 from engine.runner import EngineDied, Prompt, Scored
 from engine.streams import Streams
+from engine.turbomind import GEMM
 from engine.vision import Vision
 from foodcritic.errors import EngineError, ModelError
 
@@ -262,6 +263,7 @@ def _turbomind(folder: Path, plan: Plan) -> Any:
         quant_policy=plan.quant_policy,
         enable_prefix_caching=plan.prefix_caching,
         enable_metrics=plan.metrics,
+        **{"gemm_input_dtype": GEMM} if plan.weight_bits == 8 else {},
         **plan.more,
     )
     if plan.own_vision:

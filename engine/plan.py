@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from engine import text
+from engine import fp8, text
 from engine.card import Card
 from foodcritic.errors import ModelError
 
@@ -51,6 +51,8 @@ class Plan:
     cache_max_entry_count: float = SHARE
     #: Tokens a step; with `max_batch_size`, at most `session_len` (TurboMind's warm-up).
     max_prefill_token_num: int = 8192
+    #: 8: the folder is a copy of `engine.copies`, and matrices are multiplied in 8 bits.
+    weight_bits: int = 16
     #: 8: keys and values in 8 bits.
     quant_policy: int = 0
     prefix_caching: bool = True
@@ -70,9 +72,17 @@ class Plan:
 
 
 def make(
-    folder: Path, card: Card, *, kv_bits: int = 16, trusted: bool = False, beside: bool = False
+    folder: Path,
+    card: Card,
+    *,
+    kv_bits: int = 16,
+    weight_bits: int = 16,
+    trusted: bool = False,
+    beside: bool = False,
 ) -> Plan:
     """The plan for a checkpoint on a card, but for the backend; `beside`: a second one comes too.
+
+    `weight_bits` of 8 is for what `engine.fp8` does not refuse.
 
     Raises:
         ModelError: the card is too small for it, or config.json lacks what must be known.
@@ -80,6 +90,8 @@ def make(
     config = text.read(folder / "config.json")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     weights = weights or sum(file.stat().st_size for file in folder.glob("*.bin"))
+    if weight_bits == 8:
+        weights = fp8.size(folder, config)
     left = card.free - weights - WORKING
     token = kv_bytes(config, folder, kv_bits)
     roomy = left > ROOMY + weights
@@ -108,6 +120,7 @@ def make(
         max_batch_size=batch,
         cache_max_entry_count=share,
         max_prefill_token_num=max(64, min(8192, session - batch)),
+        weight_bits=weight_bits,
         quant_policy=8 if kv_bits == 8 else 0,
         trusted=trusted,
         roomy=roomy and not beside,

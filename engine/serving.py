@@ -14,16 +14,18 @@ import asyncio
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 import structlog
 
-from engine import card, choice, front, hub
+from engine import apart, card, choice, copies, front, hub, turbomind
 from engine.plan import Plan
 from foodcritic import supervise
-from foodcritic.errors import SettingsError
+from foodcritic.errors import ModelError, SettingsError
 from foodcritic.settings import Settings
 
 #: LMDeploy's own default.
@@ -38,17 +40,25 @@ ENVIRONMENT: Final = {
     "LMDEPLOY_HEALTH_UNHEALTHY_AFTER": "60",
 }
 
+#: What api_server is to multiply with, in its environment.
+GEMM: Final = "FOODCRITIC_GEMM"
+#: Starts with weights in 8 bits that may fail before 16 are taken.
+TRIES: Final = 2
+
 log = structlog.get_logger(__name__)
 
 
 #: LMDeploy's command line. The kernel ends it with us, whatever ends us; the key comes by the
 #: environment, since others can read commands.
-LAUNCH: Final = """
+LAUNCH: Final = f"""
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != int(os.environ["FOODCRITIC_PARENT"]):
     sys.exit("orphaned")
 from lmdeploy.cli.entrypoint import run
+if os.environ.get("{GEMM}"):
+    from engine import turbomind
+    turbomind.multiply(os.environ["{GEMM}"])
 if os.environ.get("FOODCRITIC_ENGINE_KEY"):
     sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
 from engine import front
@@ -61,6 +71,16 @@ run()
 """
 #: Seconds between the proxy's own looks at its servers: one that hangs is left out by then.
 PROXY_LOOKS: Final = "10"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """What a card serves: by a plan, from a folder."""
+
+    plan: Plan
+    folder: Path
+    #: The plan with weights in 16 bits, should 8 fail.
+    spare: Plan | None = None
 
 
 def api_server(folder: Path, name: str, plan: Plan, *, host: str, port: int) -> list[str]:
@@ -110,8 +130,8 @@ async def serve(
     logs.mkdir(parents=True, exist_ok=True)
     env = ENVIRONMENT | _direct() | {"FOODCRITIC_ENGINE_KEY": key or ""}
     proxy = None if alone else f"http://{_reached(host)}:{port}"
-    plans = [choice.planned(settings, model, folder, one) for one in cards[:replicas]]
     with ExitStack() as files:
+        plans = await _planned(settings, model, folder, cards[:replicas], stop, files)
 
         def output(what: str) -> IO[bytes]:
             return files.enter_context((logs / f"engine-{what}.log").open("ab"))
@@ -131,22 +151,64 @@ async def serve(
                     healthy=lambda: asyncio.to_thread(front.answers, f"{proxy}/nodes/status"),
                 )
             )
-        for number, plan in enumerate(plans):
+        for number, one in enumerate(plans):
             at, where = (port, host) if alone else (port + 1 + number, "127.0.0.1")
-            command = api_server(folder, name, plan, host=where, port=at)
+            command = api_server(one.folder, name, one.plan, host=where, port=at)
+            spare = api_server(folder, name, one.spare, host=where, port=at) if one.spare else None
             told = env | {"CUDA_VISIBLE_DEVICES": str(cards[number].index)}
+            if one.plan.weight_bits == 8:
+                told[GEMM] = turbomind.GEMM
             server = f"http://{_reached(where)}:{at}"
             children.append(
-                _keep(number, command, stop, output(str(number)), told, server, name, proxy)
+                _keep(number, command, spare, stop, output(str(number)), told, server, name, proxy)
             )
         url = f"http://{_reached(host)}:{port}/v1"
         log.info("engine.loading", url=url, model=name, replicas=replicas, logs=str(logs))
         await asyncio.gather(*children)
 
 
+async def _planned(
+    settings: Settings,
+    model: str,
+    folder: Path,
+    cards: Sequence[card.Card],
+    stop: asyncio.Event,
+    files: ExitStack,
+) -> list[_Planned]:
+    """What each card serves; `files` keeps the copy in 8 bits until we end."""
+    usual = settings.model_copy(update={"weight_bits": 16})
+    plans = [choice.planned(settings, model, folder, one) for one in cards]
+    for one, plan in zip(cards, plans, strict=True):
+        if plan.weight_bits != settings.weight_bits:
+            why = choice.sixteen(folder, one)
+            log.warning("engine.weights_as_they_are", gpu=one.index, reason=why)
+    copy, eight = folder, next((plan for plan in plans if plan.weight_bits == 8), None)
+    if eight is not None:
+        try:
+            await apart.write(folder, settings.models, eight.dtype, stop)
+            if not stop.is_set():
+                copy = files.enter_context(copies.held(folder, settings.models, eight.dtype))
+        except ModelError as error:
+            log.warning("engine.weights_as_they_are", reason=str(error))
+            return await _planned(usual, model, folder, cards, stop, files)
+
+    def whole(one: card.Card) -> Plan | None:
+        with suppress(ModelError):  # too large for the card
+            return choice.planned(usual, model, folder, one)
+        return None
+
+    return [
+        _Planned(plan=plan, folder=copy, spare=whole(one))
+        if plan.weight_bits == 8
+        else _Planned(plan=plan, folder=folder)
+        for one, plan in zip(cards, plans, strict=True)
+    ]
+
+
 async def _keep(
     number: int,
     command: list[str],
+    spare: list[str] | None,
     stop: asyncio.Event,
     output: IO[bytes],
     env: dict[str, str],
@@ -154,15 +216,28 @@ async def _keep(
     model: str,
     proxy: str | None,
 ) -> None:
-    """Keep one api_server, and the proxy told of it."""
+    """Keep one api_server, and the proxy told of it.
+
+    One that dies twice before it was well goes on as `spare` says: with weights in 16 bits.
+    """
+    tries: int | None = 0  # None: it has been well
 
     async def healthy() -> bool:
+        nonlocal tries
         well = await asyncio.to_thread(front.answers, f"{server}/health")
+        tries = None if well else tries
         if well and proxy:
             await asyncio.to_thread(front.joined, proxy, server, model)
         return well
 
     async def died(pid: int) -> None:
+        nonlocal tries
+        tries = None if tries is None else tries + 1
+        if spare and tries == TRIES:
+            reason = f"its server died {TRIES} times before it was ready: {output.name}"
+            log.warning("engine.weights_as_they_are", gpu=number, reason=reason)
+            command[:] = spare
+            env.pop(GEMM)
         if proxy:
             await asyncio.to_thread(front.gone, proxy, server)
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 #: The layer that adds nothing: one head, as small as TurboMind's kernels take it.
 HEAD: Final = 64
+#: What 8-bit weights are multiplied with.
+GEMM: Final = "float8_e4m3"
 
 
 def load(folder: Path, config: Any, *, trusted: bool) -> Any:
@@ -31,6 +33,21 @@ def load(folder: Path, config: Any, *, trusted: bool) -> Any:
         )
     finally:
         internvl.LegacyInternVitVisionModel = usual
+
+
+def multiply(dtype: str) -> None:
+    """Have every engine of this process multiply in `dtype`, where the weights allow it.
+
+    For LMDeploy's api_server, which has no flag for it.
+    """
+    from lmdeploy.messages import TurbomindEngineConfig
+
+    usual = TurbomindEngineConfig.__init__
+
+    def init(self: Any, *args: Any, **given: Any) -> None:
+        usual(self, *args, **({"gemm_input_dtype": dtype} | given))
+
+    TurbomindEngineConfig.__init__ = init
 
 
 def _passing(internvl: Any) -> Any:

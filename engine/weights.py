@@ -29,8 +29,8 @@ class Weights(Mapping[str, NDArray[Any]]):
         self.folder = folder
         self._where: dict[str, tuple[Path, int, dict[str, Any]]] = {}
         for file in files:
-            start, header = _header(file)
-            for name, entry in header.items():
+            start, table = header(file)
+            for name, entry in table.items():
                 if name != "__metadata__":
                     self._where[name] = (file, start, entry)
 
@@ -58,7 +58,7 @@ class Weights(Mapping[str, NDArray[Any]]):
         return len(self._where)
 
 
-def _header(file: Path) -> tuple[int, dict[str, Any]]:
+def header(file: Path) -> tuple[int, dict[str, Any]]:
     """Where the tensors start, and the table of them.
 
     Raises:
@@ -70,9 +70,16 @@ def _header(file: Path) -> tuple[int, dict[str, Any]]:
             if not 0 < size <= MAX_HEADER:
                 raise ValueError("its header has no plausible size")
             header: dict[str, Any] = json.loads(opened.read(size))
-        ends = [e["data_offsets"][1] for name, e in header.items() if name != "__metadata__"]
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        for entry in entries:
+            begin, end = entry["data_offsets"]
+            numbers = (begin, end - begin, *entry["shape"])
+            whole = all(isinstance(one, int) and one >= 0 for one in numbers)
+            if not whole or not isinstance(entry["dtype"], str):
+                raise ValueError("its table of tensors is broken")
+        ends = [entry["data_offsets"][1] for entry in entries]
         if file.stat().st_size < 8 + size + max(ends, default=0):
             raise ValueError("it is cut short")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} is no readable safetensors file: {error}") from error
     return 8 + size, header

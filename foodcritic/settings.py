@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     first_word_seconds: float = Field(default=3.0, ge=0, le=600)
     #: bits of the GPU's keys and values
     kv_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
+    #: bits of the language model's weights on the GPU
+    weight_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
     #: most 448-pixel tiles per question
     max_tiles: int = Field(default=12, ge=1, le=40)
     max_new_tokens: int = Field(default=512, ge=1, le=8192)

@@ -28,7 +28,13 @@ BEHIND = {
     "openai": ("engine/openai.py", "engine/refusals.py"),
     "torch": (
         *("training/", "engine/nano/", "benchmarks/"),
-        *("engine/lmdeploy.py", "engine/turbomind.py", "engine/internvit.py", "engine/kernels.py"),
+        *(
+            "engine/lmdeploy.py",
+            "engine/turbomind.py",
+            "engine/blocks.py",
+            "engine/internvit.py",
+            "engine/kernels.py",
+        ),
     ),
     "triton": ("engine/kernels.py",),
     "transformers": ("training/", "engine/nano/", "engine/lmdeploy.py", "benchmarks/"),

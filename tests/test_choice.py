@@ -157,7 +157,7 @@ async def test_auto_falls_back_from_a_broken_installation(
     config |= {"dynamic_image_size": True, "downsample_ratio": 0.5}
     config["vision_config"] = {"image_size": 448, "patch_size": 14}
     (folder / "config.json").write_text(json.dumps(config))
-    engine = await engines.load(with_(settings, model=str(folder)))  # the stand-in lacks messages
+    engine = await engines.load(with_(settings, model=str(folder)))  # no torch here
     assert engine.model == "nano"
     await engine.close()
     with pytest.raises(ImportError):

@@ -25,24 +25,19 @@ def cells(label: str, chosen: Sequence[tuple[str, int]]) -> list[str]:
     return [f"{label}-{load}-{users}.json" for load, users in chosen]
 
 
-def measured(
-    name: str, seconds: int, options: str = "", chosen: Any = None, *, model: str = "{model}"
-) -> Part:
+def measured(name: str, seconds: int, options: str = "", chosen: Any = None) -> Part:
     """Cells of `benchmarks.gpu.serve`."""
     system, _, label = name.partition("+")
     given = f"--system {system}" + (f" --label {label}" if label else "")
-    given = f"benchmarks.gpu.serve run {model} {{photos}} {{results}} {given} {options}"
+    given = f"benchmarks.gpu.serve run {{model}} {{photos}} {{results}} {given} {options}"
     files = cells(name, chosen or serve.CELLS[system])
-    needs = "{fp8}" if model == "{fp8}" else "{model}"
-    return Part(name=name, seconds=seconds, command=given.strip(), files=files, needs=needs)
+    return Part(name=name, seconds=seconds, command=given.strip(), files=files, needs="{model}")
 
 
-def tried(label: str, plan: str, *, model: str = "{model}", users: str = "32 128") -> Part:
+def tried(label: str, plan: str, *, users: str = "32 128") -> Part:
     """One change of the plan, on photos alone."""
     chosen = [("photo", int(one)) for one in users.split()]
-    return measured(
-        f"ours+{label}", 65, f"--plan {plan} --only photo --users {users}", chosen, model=model
-    )
+    return measured(f"ours+{label}", 65, f"--plan {plan} --only photo --users {users}", chosen)
 
 
 #: In the order of their importance. Seconds as measured, or reckoned from measured rates.
@@ -57,7 +52,7 @@ PARTS: Final = (
     measured("ours", 200),
     tried("without", '{"own_vision":false}'),
     tried("kv8", '{"quant_policy":8}', users="128"),
-    tried("fp8", '{"more":{"gemm_input_dtype":"float8_e4m3"}}', model="{fp8}"),
+    tried("fp8", '{"weight_bits":8}'),
     Part(
         name="kills",
         seconds=280,
@@ -121,7 +116,6 @@ def places(given: Any) -> dict[str, str]:
     return {
         "model": str(given.model),
         "next": str(given.model.with_name(given.model.name + "-next")),
-        "fp8": str(given.model.with_name(given.model.name + "-fp8")),
         "photos": str(given.photos),
         "results": str(given.results),
     }
@@ -135,12 +129,9 @@ def made(given: Any, what: str) -> None:
     commands = {
         where["model"]: ["benchmarks.gpu.shapes", where["model"], *shape],
         where["next"]: ["benchmarks.gpu.shapes", where["next"], *shape, "--seed", "1"],
-        where["fp8"]: ["benchmarks.gpu.fp8", where["model"], where["fp8"]],
     }
     photos = ["benchmarks.gpu.photos", where["photos"], "--count", str(PHOTOS)]
     if str(target) in commands and not (target / "config.json").is_file():
-        if str(target) == where["fp8"]:
-            made(given, "{model}")
         subprocess.run([sys.executable, "-m", *commands[str(target)]], check=True)
     if not any(given.photos.glob("*.jpg")):
         subprocess.run([sys.executable, "-m", *photos], check=True)

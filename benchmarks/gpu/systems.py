@@ -38,8 +38,8 @@ class Ours:
     prompts: list[int] = field(default_factory=list)
 
     async def open(self) -> None:
+        from engine import choice, gpu, lmdeploy, text
         from engine import folder as folders
-        from engine import gpu, lmdeploy, text
         from engine.plan import Plan
 
         words = text.tokenizer(self.folder)
@@ -48,8 +48,13 @@ class Ours:
         how = {"at_once": given.pop("at_once")} if "at_once" in given else {}
         usual = {"cache_max_entry_count": 0.5, "own_vision": True}
         plan = Plan(trusted=True, **(usual | given))
-        load = lmdeploy.load
-        self.runner: Any = await asyncio.to_thread(load, self.folder, plan, shape.picture)
+        models = self.folder.with_name(f"{self.folder.name}-models")
+
+        def load() -> lmdeploy.LMDeploy:
+            with choice.weights(self.folder, plan, models) as stored:
+                return lmdeploy.load(stored, plan, shape.picture)
+
+        self.runner: Any = await asyncio.to_thread(load)
         self.engine = gpu.GPU(self.runner, self.folder, name="2b", tokenizer=words, **how)
         inner = self.runner.stream
 

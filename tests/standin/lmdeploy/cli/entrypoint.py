@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,6 +37,13 @@ def run() -> None:
     if given.kind == "proxy":
         from lmdeploy.serve.proxy.proxy import app
     else:
+        from lmdeploy.messages import TurbomindEngineConfig
+
+        made = TurbomindEngineConfig(dtype=given.dtype)
+        told = f"{given.model_name}: {given.model_path} in {made.gemm_input_dtype}"
+        print(told, flush=True)  # noqa: T201
+        if made.gemm_input_dtype and Path(given.model_path, "no-kernel").exists():
+            raise RuntimeError("no GEMM kernel family for this component")
         app = answering(given.model_name, (given.api_keys or [None])[0])
     uvicorn.run(app, host=given.server_name, port=given.server_port, log_level="warning")
 
