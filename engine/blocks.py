@@ -149,13 +149,19 @@ def _converted(
     from safetensors import safe_open
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def turned(rows: Any) -> list[Any]:
+        try:
+            return [one.cpu() for one in blocks(rows.to(device))]
+        except torch.cuda.OutOfMemoryError:  # another model serves on it
+            return list(blocks(rows))
+
     with safe_open(file, "pt") as stored, torch.inference_mode():
         for name in sorted(mine):
-            weight, parts = stored.get_tensor(name), []
+            weight = stored.get_tensor(name)
             step = max(SIDE, AT_ONCE // weight.shape[1] // SIDE * SIDE)
             try:
-                for rows in weight.split(step):
-                    parts.append([one.cpu() for one in blocks(rows.to(device))])
+                parts = [turned(rows) for rows in weight.split(step)]
             except ValueError as error:
                 raise ModelError(f"{file.name}: {name}: {error}") from error
             whole, scale = (torch.cat(side) for side in zip(*parts, strict=True))

@@ -38,7 +38,7 @@ class Ours:
     prompts: list[int] = field(default_factory=list)
 
     async def open(self) -> None:
-        from engine import choice, gpu, lmdeploy, text
+        from engine import copies, gpu, lmdeploy, text
         from engine import folder as folders
         from engine.plan import Plan
 
@@ -51,7 +51,8 @@ class Ours:
         models = self.folder.with_name(f"{self.folder.name}-models")
 
         def load() -> lmdeploy.LMDeploy:
-            with choice.weights(self.folder, plan, models) as stored:
+            small = copies.held(self.folder, models, plan.dtype)
+            with small if plan.weight_bits == 8 else contextlib.nullcontext(self.folder) as stored:
                 return lmdeploy.load(stored, plan, shape.picture)
 
         self.runner: Any = await asyncio.to_thread(load)
