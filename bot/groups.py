@@ -48,7 +48,7 @@ async def on_membership(desk: Desk, update: Update) -> None:
 
 
 async def explain(desk: Desk, message: Message) -> None:
-    """`/help` in a group."""
+    """`/help` and `/start` in a group."""
     lang = await language(desk, message.from_user, message.chat)
     all_seen = sees_all(desk) or await is_administrator(desk, message.chat)
     await say(desk, message, explanation(desk, lang, "group-help", all_seen))

@@ -82,16 +82,21 @@ def register(application: AnyApplication, desk: Desk) -> None:
 
 
 async def on_start(desk: Desk, update: Update) -> None:
-    await reply(desk, update, "start")
+    await explain(desk, update, "start")
 
 
 async def on_help(desk: Desk, update: Update) -> None:
+    await explain(desk, update, "help")
+
+
+async def explain(desk: Desk, update: Update, name: str) -> None:
+    """Say how to use us, which is another thing in a group."""
     message = update.effective_message
     assert message is not None
     if is_group(message.chat):
         await groups.explain(desk, message)
     else:
-        await reply(desk, update, "help")
+        await reply(desk, update, name)
 
 
 async def on_new(desk: Desk, update: Update) -> None:

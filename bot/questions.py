@@ -104,7 +104,11 @@ async def follow_up(desk: Desk, message: Message) -> None:
     if not photos and not await dialogue.last_photos(desk.db, dialogue_id):
         await say(desk, message, no_photo(desk, message, lang))
         return
-    if not question or await waits.refused(desk, message, user, key_of(message)):
+    if not question:
+        name = str(desk.bot.bot.username)
+        await say(desk, message, texts.text(lang, "mention-alone", name=name))
+        return
+    if await waits.refused(desk, message, user, key_of(message)):
         return
     if photos:
         dialogue_id = await dialogue.start(desk.db, place)
@@ -133,7 +137,7 @@ def no_photo(desk: Desk, message: Message, lang: Lang) -> str:
     name = str(desk.bot.bot.username)
     told = texts.text(lang, "photo-first-group", name=name)
     hidden = not desk.bot.bot.can_read_all_group_messages
-    return f"{told} {texts.text(lang, 'photo-unseen')}" if hidden else told
+    return f"{told}\n{texts.text(lang, 'photo-unseen')}" if hidden else told
 
 
 async def replace(desk: Desk, message: Message) -> None:

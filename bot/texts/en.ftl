@@ -29,7 +29,7 @@ command-unknown =
     I know no such command. These I know:
 
     { commands }
-new = Forgotten. Send me a new photo.
+new = A fresh start: send me a photo. /forget deletes what you sent before.
 language-ask = Which language shall I speak?
 language-set = I speak English now.
 command-start = What I do
@@ -136,6 +136,7 @@ tap-done = Done.
 not-on-the-list = This critic eats at a private table: its operator has not put you on the list.
 
 photo-first-group = I know no photo of yours. Reply to a photo with @{ $name } and your question.
+mention-alone = Yes? Ask me about your last photo, or reply to another one with @{ $name }.
 photo-unseen = (With privacy mode on, Telegram hides from me what was posted without my name.)
 album-partial = (Of this album Telegram showed me only the photo with the caption. For another one, reply to it with my name.)
 

@@ -29,7 +29,7 @@ command-unknown =
     没有这个命令。可以用的有：
 
     { commands }
-new = 已经忘掉了。发一张新照片吧。
+new = 重新开始：发一张照片吧。之前发的要用 /forget 才会删除。
 language-ask = 我该说哪种语言？
 language-set = 好的，我说中文。
 command-start = 我能做什么
@@ -128,6 +128,7 @@ tap-done = 完成。
 not-on-the-list = 这位评论家只在私人餐桌用餐：运营者没有把你列入名单。
 
 photo-first-group = 我没有看到你的照片。请回复一张照片，写上 @{ $name } 和你的问题。
+mention-alone = 在。可以接着问你上一张照片，或者回复别的照片并写上 @{ $name }。
 photo-unseen = （隐私模式打开时，没有提到我的消息，Telegram 不给我看。）
 album-partial = （这组照片里，Telegram 只给我看了带说明的那一张。要问别的，请回复那张照片并提到我。）
 

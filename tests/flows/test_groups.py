@@ -54,6 +54,18 @@ async def test_replying_to_a_photo_or_to_an_answer_asks_about_it(tmp_path: Path)
         await bob.sees("1 photos: and healthy?")
 
 
+async def test_a_mention_alone_and_start_are_answered_with_what_to_do(tmp_path: Path) -> None:
+    async with restaurant(tmp_path) as place:
+        ann = place.group().member(place.person("Ann"))
+        ann.says("/start@foodcritic_bot")
+        await ann.sees("in reply to anybody's photo")
+        ann.sends_photo(picture(), caption="@foodcritic_bot")
+        await ann.sees_button("Try again")
+        ann.says("@foodcritic_bot")
+        await ann.sees("Ask me about your last photo")
+        assert len(await place.jobs()) == 1
+
+
 async def test_topics_do_not_share_a_dialogue(tmp_path: Path) -> None:
     async with restaurant(tmp_path) as place:
         group = place.group(forum=True)

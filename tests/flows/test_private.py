@@ -71,7 +71,7 @@ async def test_text_before_any_photo_and_after_new_asks_for_one(tmp_path: Path) 
         ann.sends_photo(picture())
         await ann.sees_button("Try again")
         ann.says("/new")
-        await ann.sees("Forgotten")
+        await ann.sees("A fresh start")
         ann.says("Is it healthy?")
         await ann.sees("Send me a photo of a dish first")
         assert len(await place.jobs()) == 1
