@@ -31,19 +31,10 @@ def add_norm(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _add_norm(
-    x: Tensor,
-    add: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    out: Tensor,
-    stride: int,
-    width: int,
-    eps: float,
-    adds: tl.constexpr,
-    rms: tl.constexpr,
+def _add_norm(  # type: ignore[no-untyped-def]
+    x, add, weight, bias, out, stride, width, eps, adds: tl.constexpr, rms: tl.constexpr,
     block: tl.constexpr,
-) -> None:
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, block)
     there = at < width

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,28 @@ def test_the_kernel_adds_and_normalises_as_pytorch_does(
     wanted, found = internvit.add_norm(wanted_x, *rest), kernels.add_norm(x, *rest)
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(packed, given)  # in place, and nothing beside it
+
+
+COMPILE = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from engine.kernels import _add_norm
+
+for capability, dtype, rms in (75, "fp16", False), (80, "bf16", True), (90, "bf16", False):
+    types = [f"*{dtype}"] * 5 + ["i32", "i32", "fp32"]
+    constants = {"adds": True, "rms": rms, "block": 1024}
+    source = ASTSource(_add_norm, dict(zip(_add_norm.arg_names, types)), constants)
+    assert compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]
+"""
+
+
+def test_the_kernel_compiles_for_nvidia_gpus() -> None:
+    root = Path(__file__).parents[3]  # in a process of its own: the interpreter changes Triton
+    found = subprocess.run(
+        [sys.executable, "-c", COMPILE], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_it_sees_the_same_through_the_kernel(
