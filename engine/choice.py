@@ -177,8 +177,10 @@ async def _lmdeploy(settings: Settings) -> Engine:
     )
 
 
-def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan":
-    """The plan for a model on a card, with its backend.
+def planned(
+    settings: Settings, model: str, path: Path, on: card.Card, *, alone: bool = False
+) -> "Plan":
+    """The plan for a model on a card, with its backend; `alone`: no other ever comes beside it.
 
     Raises:
         ModelError: it does not fit, or wants to run code that is not allowed.
@@ -188,13 +190,18 @@ def planned(settings: Settings, model: str, path: Path, on: card.Card) -> "Plan"
     allowed, config = hub.trusted(model, path, settings), text.read(path / "config.json")
     _refused(model, path, config, allowed=allowed)
     turbomind = _turbomind(config)
+    beside, most = bool(settings.meme_model) and not alone, None
+    if settings.gpu_memory_gb is not None:
+        most = int(settings.gpu_memory_gb * 1e9) // (2 if beside else 1)
     made = plan.make(
         path,
         on,
         kv_bits=settings.kv_bits if turbomind else 16,
         weight_bits=8 if settings.weight_bits == 8 and not sixteen(path, on) else 16,
         trusted=allowed,
-        beside=bool(settings.meme_model),
+        beside=beside,
+        alone=alone,
+        most=most,
     )
     if not turbomind:
         return replace(made, backend="pytorch", prefix_caching=False)

@@ -76,6 +76,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
         text = "FOODCRITIC_ENGINE=lmdeploy cannot work without a GPU and LMDeploy"
         yield Finding(level="wrong", text=text)
     elif chosen.kind == "lmdeploy":
+        if (most := settings.gpu_memory_gb) is not None:
+            whole = cards[0].total / 1e9
+            text = f"FOODCRITIC_GPU_MEMORY_GB={most:g}: of {whole:.0f} GB, all models together"
+            yield Finding(level="ok", text=text)
         yield from _model(settings, settings.model or hub.DEFAULT, cards[0])
         if settings.meme_model:
             yield from _model(settings.for_memes(), settings.meme_model, cards[0])

@@ -79,9 +79,13 @@ def make(
     weight_bits: int = 16,
     trusted: bool = False,
     beside: bool = False,
+    alone: bool = False,
+    most: int | None = None,
 ) -> Plan:
-    """The plan for a checkpoint on a card, but for the backend; `beside`: a second one comes too.
+    """The plan for a checkpoint on a card, but for the backend.
 
+    `beside`: a second one comes too. `alone`: no other ever does, not even to take its place.
+    `most`: bytes that it may take, where the card is shared; None: all that is free.
     `weight_bits` of 8 is for what `engine.fp8` does not refuse.
 
     Raises:
@@ -92,22 +96,30 @@ def make(
     weights = weights or sum(file.stat().st_size for file in folder.glob("*.bin"))
     if weight_bits == 8:
         weights = fp8.size(folder, config)
-    left = card.free - weights - WORKING
+    room = card.free - weights
+    left = room - WORKING if most is None else min(card.free, most) - weights - WORKING
     token = kv_bytes(config, folder, kv_bits)
-    roomy = left > ROOMY + weights
+    # Whoever shares a card did not allow for two, however short a time.
+    roomy = left > ROOMY + weights and most is None and not alone
     share = SHARE_ROOMY if roomy or beside else SHARE
-    tokens = int(left * share / token) if left > 0 else 0
+    each = token / share  # bytes left that a token takes
+    if 0 < left < room - WORKING:  # LMDeploy takes a share of what the whole card has free then
+        share *= left / room
+    tokens = int((room - WORKING) * share / token) if left > 0 else 0
     try:
         context = int(config["llm_config"]["max_position_embeddings"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'} is no InternVL2's: {error!r}") from error
     session = min(context, LONGEST, tokens // 64 * 64)
     if session < min(context, USUAL):
-        need = weights + WORKING + min(context, USUAL) * token
+        need = weights + WORKING + min(context, USUAL) * each
+        if most is not None and most < card.free:
+            has = f"FOODCRITIC_GPU_MEMORY_GB leaves it {most / 2**30:.1f}: raise it"
+        else:
+            has = f"{card.name} has {card.free / 2**30:.1f} free: free some"
         raise ModelError(
-            f"{folder.name} needs {need / 2**30:.1f} GiB of GPU memory, {card.name} has "
-            f"{card.free / 2**30:.1f} free: free some, set FOODCRITIC_KV_BITS=8, or take a "
-            "smaller model"
+            f"{folder.name} needs {need / 2**30:.1f} GiB of GPU memory, {has}, set "
+            "FOODCRITIC_KV_BITS=8, or take a smaller model"
         )
     batch = max(1, min(MOST_AT_ONCE, tokens // min(USUAL, session)))
     # transformers calls it dtype since 4.56.

@@ -177,7 +177,7 @@ async def _planned(
 ) -> list[_Planned]:
     """What each card serves; `files` keeps the copy in 8 bits until we end."""
     usual = settings.model_copy(update={"weight_bits": 16})
-    plans = [choice.planned(settings, model, folder, one) for one in cards]
+    plans = [choice.planned(settings, model, folder, one, alone=True) for one in cards]
     for one, plan in zip(cards, plans, strict=True):
         if plan.weight_bits != settings.weight_bits:
             why = choice.sixteen(folder, one)
@@ -194,7 +194,7 @@ async def _planned(
 
     def whole(one: card.Card) -> Plan | None:
         with suppress(ModelError):  # too large for the card
-            return choice.planned(usual, model, folder, one)
+            return choice.planned(usual, model, folder, one, alone=True)
         return None
 
     return [

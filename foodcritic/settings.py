@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     kv_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
     #: bits of the language model's weights on the GPU
     weight_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
+    #: gigabytes of a GPU's memory that the models may take together; None: all that is free
+    gpu_memory_gb: float | None = Field(default=None, gt=0)
     #: most 448-pixel tiles per question
     max_tiles: int = Field(default=12, ge=1, le=40)
     max_new_tokens: int = Field(default=512, ge=1, le=8192)

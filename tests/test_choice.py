@@ -216,6 +216,45 @@ def test_the_plan_uses_the_memory_there_is(tmp_path: Path) -> None:
         plan.make(folder, h200(7))
 
 
+def test_a_shared_card_is_left_to_the_others(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """What LMDeploy takes is a share of what the whole card has free, weights loaded."""
+    folder = checkpoint(tmp_path / "2b")
+    weights, free = (folder / "model.safetensors").stat().st_size, h200().free
+    for gigabytes in (10, 24, 100, 149):
+        capped = with_(settings, gpu_memory_gb=gigabytes)
+        made = choice.planned(capped, str(folder), folder, h200())
+        cache = made.cache_max_entry_count * (free - weights)
+        assert 0 < cache + weights + plan.WORKING <= gigabytes * 1e9
+        assert made.max_batch_size * plan.USUAL * 98304 <= cache
+        assert made.roomy is False
+    half = choice.planned(with_(capped, meme_model="other"), str(folder), folder, h200())
+    assert half.cache_max_entry_count < made.cache_max_entry_count / 2
+    with pytest.raises(
+        ModelError, match=r"needs 7\.\d GiB .*GPU_MEMORY_GB leaves it 6\.5: raise it"
+    ):
+        choice.planned(with_(settings, gpu_memory_gb=7), str(folder), folder, h200())
+    machine(H200)
+    (line,) = [
+        one.text
+        for one in doctor.examine(with_(settings, model=str(folder), gpu_memory_gb=24))
+        if "FOODCRITIC_GPU_MEMORY_GB" in one.text
+    ]
+    assert line == "FOODCRITIC_GPU_MEMORY_GB=24: of 151 GB, all models together"
+
+
+def test_a_server_of_its_own_leaves_no_room_for_a_second_model(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """It never loads one, neither to change to nor for memes."""
+    folder = checkpoint(tmp_path / "2b")
+    with_memes = with_(settings, meme_model="other")
+    made = choice.planned(with_memes, str(folder), folder, h200(), alone=True)
+    assert (made.cache_max_entry_count, made.max_batch_size) == (plan.SHARE, plan.MOST_AT_ONCE)
+    assert made.roomy is False
+
+
 def test_keys_and_values_of_internvl2_2b_take_98_kilobytes_a_token(tmp_path: Path) -> None:
     """24 layers, 8 heads of 128, keys and values, 2 bytes."""
     folder = checkpoint(tmp_path / "2b")
