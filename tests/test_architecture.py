@@ -41,7 +41,7 @@ BEHIND = {
     "xtuner": ("training/xtuner/", "benchmarks/"),
     "deepspeed": ("training/xtuner/",),
     "telegram": ("bot/", "tests/"),
-    "gradio": ("web/",),
+    "gradio": ("web/blocks.py",),
 }
 
 

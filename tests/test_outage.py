@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import gradio as gr
 import pytest
 import sqlalchemy as sa
 
@@ -23,6 +22,7 @@ from tests.botbench import FAST, configured, migrated
 from tests.conftest import POSTGRES, settings_for
 from tests.webpage import dish
 from web import events, talk
+from web.blocks import gr
 from web.texts import EN
 from web.transcript import Visitor
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
-from playwright.async_api import FilePayload, Locator, Page, expect
+from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from engine import nano
 from engine import openvino as openvino_engine
@@ -23,7 +24,7 @@ from tests.webpage import Seen, chromium, dish, needs_chromium, pieces, serving,
 from web import transcript
 from web.transcript import Visitor
 
-pytestmark = [needs_chromium, pytest.mark.long]
+pytestmark = [needs_chromium, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 RAMEN = "**Ramen** (日式拉面) · Japanese · 8/10\n\nThe broth is deep.\n\nThe egg is jammy."
 ANSWERS = "#fc-chat .bot-row"
@@ -31,7 +32,14 @@ EYES = 30_000  #: milliseconds anything may take to be seen: cores may be busy
 expect.set_options(timeout=EYES)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests: its start takes seconds, and each tab is of a visitor nobody has seen."""
+    async with chromium() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def kitchen(backend: Settings) -> AsyncIterator[Database]:
     """A database on the real clock."""
     async with database.connected(backend) as opened:
@@ -67,12 +75,12 @@ async def visitor_of(db: Database) -> Visitor:
 
 async def test_a_photo_then_two_questions_are_answered_and_survive_a_reload(
     kitchen: Database,
+    browser: Browser,
 ) -> None:
     """The tutorial's demo lost the photo and died on the second turn."""
     engine, seen = Scripted(pieces=[*pieces(RAMEN)], pause=0.01), Seen()
     async with (
         serving(kitchen, engine) as url,
-        chromium() as browser,
         tab(browser, url, seen) as page,
     ):
         await send(page, "", dish(1))
@@ -104,12 +112,12 @@ async def test_a_photo_then_two_questions_are_answered_and_survive_a_reload(
 
 async def test_no_click_is_lost_however_early_it_comes_and_late_the_stream(
     kitchen: Database,
+    browser: Browser,
 ) -> None:
     """A click as the last event's stream ends was answered, but its answer never shown."""
     engine = Scripted(pieces=[RAMEN])
     async with (
         serving(kitchen, engine) as url,
-        chromium() as browser,
         tab(browser, url, late=200) as page,
     ):
         await page.click(".fc-chip >> nth=0")
@@ -122,8 +130,9 @@ async def test_no_click_is_lost_however_early_it_comes_and_late_the_stream(
 
 async def test_an_answer_given_while_the_page_was_down_is_shown_without_a_reload(
     kitchen: Database,
+    browser: Browser,
 ) -> None:
-    async with chromium() as browser, contextlib.AsyncExitStack() as tabs:
+    async with contextlib.AsyncExitStack() as tabs:
         async with serving(kitchen) as url:
             page = await tabs.enter_async_context(tab(browser, url))
             await page.locator(".fc-sample").first.click()
@@ -133,10 +142,10 @@ async def test_an_answer_given_while_the_page_was_down_is_shown_without_a_reload
             await expect(page.locator(".fc-dish")).to_have_text("Ramen")
 
 
-async def test_several_photos_and_a_second_photo_work(kitchen: Database) -> None:
+async def test_several_photos_and_a_second_photo_work(kitchen: Database, browser: Browser) -> None:
     """Each photo reaches the model; a new one begins a new dialogue in the same conversation."""
     engine = Scripted(pieces=[RAMEN])
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await send(page, "", dish(1), dish(2), dish(3))
         await quiet(page, 1)
         await expect(page.locator(".fc-photos img")).to_have_count(3)
@@ -148,9 +157,11 @@ async def test_several_photos_and_a_second_photo_work(kitchen: Database) -> None
     assert len({job.dialogue_id for job in turns}) == 2
 
 
-async def test_stop_keeps_what_was_said_and_try_again_asks_once_more(kitchen: Database) -> None:
+async def test_stop_keeps_what_was_said_and_try_again_asks_once_more(
+    kitchen: Database, browser: Browser
+) -> None:
     engine = Scripted(pieces=["word "] * 2000, pause=0.02)
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await send(page, "", dish(1))
         await expect(page.locator(ANSWERS)).to_contain_text("word word")
         await page.click("#fc-box .stop-button")
@@ -166,7 +177,9 @@ async def test_stop_keeps_what_was_said_and_try_again_asks_once_more(kitchen: Da
     assert turns[0].photos == turns[1].photos
 
 
-async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) -> None:
+async def test_ratings_are_stored_replaced_and_shown_again(
+    kitchen: Database, browser: Browser
+) -> None:
     """While the answer grows, and as fast as thumbs can be pressed: the last one counts."""
     engine = Scripted(pieces=["word "] * 2000, pause=0.02)
 
@@ -183,7 +196,7 @@ async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) ->
     def thumb(label: str) -> Locator:
         return page.locator(f"#fc-chat button[aria-label='{label}' i]")
 
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await send(page, "", dish(1))
         await expect(page.locator(".fc-growing")).to_have_count(1)
         await thumb("like").click()
@@ -208,12 +221,12 @@ async def test_ratings_are_stored_replaced_and_shown_again(kitchen: Database) ->
 
 async def test_an_answer_is_corrected_the_correction_shown_again_and_taken_back(
     kitchen: Database,
+    browser: Browser,
 ) -> None:
     """By the keyboard, too; what is typed is no markup, and consent is asked once."""
     seen = Seen()
     async with (
         serving(kitchen, Scripted(pieces=[RAMEN])) as url,
-        chromium() as browser,
         tab(browser, url, seen) as page,
     ):
         card, pencil = page.locator("#fc-fix"), page.locator(".fc-fix")
@@ -251,11 +264,12 @@ async def test_an_answer_is_corrected_the_correction_shown_again_and_taken_back(
         assert seen.complaints == []
 
 
-async def test_a_visitor_sees_what_is_held_and_deletes_it_all(kitchen: Database) -> None:
+async def test_a_visitor_sees_what_is_held_and_deletes_it_all(
+    kitchen: Database, browser: Browser
+) -> None:
     engine, seen = Scripted(pieces=[RAMEN]), Seen()
     async with (
         serving(kitchen, engine) as url,
-        chromium() as browser,
         tab(browser, url, seen) as page,
     ):
         await page.locator(".fc-sample").first.click()
@@ -278,9 +292,11 @@ async def test_a_visitor_sees_what_is_held_and_deletes_it_all(kitchen: Database)
         assert await session.scalar(sa.select(sa.func.count(tables.Job.id))) == 0
 
 
-async def test_the_queue_position_is_shown_while_waiting(kitchen: Database) -> None:
+async def test_the_queue_position_is_shown_while_waiting(
+    kitchen: Database, browser: Browser
+) -> None:
     """Nobody answers: the page says how many are before, and a stop takes the question back."""
-    async with serving(kitchen) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen) as url, tab(browser, url) as page:
         for number in (1, 2):
             await queue.enqueue(
                 kitchen,
@@ -297,14 +313,16 @@ async def test_the_queue_position_is_shown_while_waiting(kitchen: Database) -> N
         await expect(page.locator(".fc-note")).to_have_text("Stopped.")
 
 
-async def test_doubt_shows_the_candidates_with_their_probabilities(kitchen: Database) -> None:
+async def test_doubt_shows_the_candidates_with_their_probabilities(
+    kitchen: Database, browser: Browser
+) -> None:
     engine = Scripted(
         pieces=[
             "Not sure: perhaps **Pho** (越南河粉), or Ramen (日式拉面) · Vietnamese · 6/10\n\nHm."
         ],
         names=(("Pho", 0.34), ("Ramen", 0.29), ("Miso soup", 0.12)),
     )
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await send(page, "", dish(1))
         await quiet(page, 1)
         rows = page.locator(".fc-candidate")
@@ -317,11 +335,13 @@ async def test_doubt_shows_the_candidates_with_their_probabilities(kitchen: Data
         assert width == pytest.approx(0.34, abs=0.02)
 
 
-async def test_what_is_refused_is_said_in_plain_words(kitchen: Database, tmp_path: Path) -> None:
+async def test_what_is_refused_is_said_in_plain_words(
+    kitchen: Database, browser: Browser, tmp_path: Path
+) -> None:
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
         file.truncate(photos.MAX_BYTES + 1)
-    async with serving(kitchen, Scripted()) as url, chromium() as browser:
+    async with serving(kitchen, Scripted()) as url:
         async with tab(browser, url, locale="zh-CN") as page:
             await page.click(".fc-chip >> nth=0")
             await expect(page.locator(".toast-body")).to_contain_text("先发一张菜的照片")
@@ -332,12 +352,13 @@ async def test_what_is_refused_is_said_in_plain_words(kitchen: Database, tmp_pat
             await expect(page.locator(".toast-body")).to_contain_text("I cannot open this")
 
 
-async def test_a_visitor_without_a_cookie_is_bounded_by_address(kitchen: Database) -> None:
+async def test_a_visitor_without_a_cookie_is_bounded_by_address(
+    kitchen: Database, browser: Browser
+) -> None:
     """A fresh browser is a new visitor, behind a proxy, too; not a new address."""
     behind = {"X-Forwarded-For": "203.0.113.9"}
     async with (
         serving(kitchen, Scripted(pieces=[RAMEN]), chat_jobs_per_minute=1) as url,
-        chromium() as browser,
     ):
         async with tab(browser, url, extra_http_headers=behind) as page:
             await page.locator(".fc-sample").first.click()
@@ -347,9 +368,11 @@ async def test_a_visitor_without_a_cookie_is_bounded_by_address(kitchen: Databas
             await expect(page.locator(".toast-body")).to_contain_text("1 questions a minute")
 
 
-async def test_language_conversation_and_look_can_be_changed(kitchen: Database) -> None:
+async def test_language_conversation_and_look_can_be_changed(
+    kitchen: Database, browser: Browser
+) -> None:
     engine = Scripted(pieces=[RAMEN])
-    async with serving(kitchen, engine) as url, chromium() as browser:
+    async with serving(kitchen, engine) as url:
         async with tab(browser, url, locale="zh-CN") as page:
             await expect(page.locator("h1")).to_have_text("美食评论家")
             assert await page.evaluate("document.documentElement.lang") == "zh-Hans"
@@ -378,7 +401,7 @@ async def test_language_conversation_and_look_can_be_changed(kitchen: Database) 
                 await expect(page.locator(part)).to_be_in_viewport(ratio=1)
 
 
-async def test_a_models_html_and_pictures_do_nothing(kitchen: Database) -> None:
+async def test_a_models_html_and_pictures_do_nothing(kitchen: Database, browser: Browser) -> None:
     """Neither a script nor a picture from elsewhere gets out of an answer or a question."""
     evil = (
         "<img src=http://evil.example/a.png onerror=window.evil=1>![x](http://evil.example/b.png)"
@@ -386,7 +409,6 @@ async def test_a_models_html_and_pictures_do_nothing(kitchen: Database) -> None:
     engine, seen = Scripted(pieces=[RAMEN, evil, "<script>window.evil=1</script>"]), Seen()
     async with (
         serving(kitchen, engine) as url,
-        chromium() as browser,
         tab(browser, url, seen) as page,
     ):
         await send(page, evil, dish(1))
@@ -398,11 +420,11 @@ async def test_a_models_html_and_pictures_do_nothing(kitchen: Database) -> None:
 
 @pytest.mark.skipif(not (nano.MODEL / "model.safetensors").exists(), reason="no bundled model yet")
 async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
-    kitchen: Database, tmp_path: Path
+    kitchen: Database, browser: Browser, tmp_path: Path
 ) -> None:
     """End to end with what is shipped. FOODCRITIC_SCREENSHOTS: a folder to keep a picture in."""
     engine = await asyncio.to_thread(openvino_engine.load, nano.MODEL, tmp_path / "models")
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await page.locator(".fc-sample").first.click()
         await quiet(page, 1)
         await expect(page.locator(".fc-dish")).to_have_count(1)
@@ -429,9 +451,11 @@ async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <_io:pytest.PytestUnraisableExceptionWarning"
 )
-async def test_a_photo_becomes_a_meme_and_is_drawn_anew_without_a_model(kitchen: Database) -> None:
+async def test_a_photo_becomes_a_meme_and_is_drawn_anew_without_a_model(
+    kitchen: Database, browser: Browser
+) -> None:
     engine = Scripted(pieces=["1. Monday in a bowl\n", "2. When the diet starts, tomorrow"])
-    async with serving(kitchen, engine) as url, chromium() as browser, tab(browser, url) as page:
+    async with serving(kitchen, engine) as url, tab(browser, url) as page:
         await page.get_by_role("tab", name="Memes").click()
         picture = page.locator("#fc-meme-result img")
         await page.locator("#fc-meme-make").click()

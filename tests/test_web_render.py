@@ -13,7 +13,8 @@ from foodcritic.errors import QueueFull
 from foodcritic.jobs import Job, Position
 from foodcritic.photos import Photo
 from foodcritic.queue import JobKind, JobStatus
-from web import render, samples
+from web import blocks, render, samples
+from web.blocks import gr
 from web.texts import EN, TEXTS, ZH, Texts, preferred
 
 RAMEN = "**Ramen** (日式拉面) · Japanese · 8/10\n\nThe broth is deep."
@@ -146,3 +147,24 @@ def test_samples_come_by_cuisine_and_only_those_that_are_there(tmp_path: Path) -
     ]
     assert samples.read(tmp_path / "nowhere") == {}
     assert set(TEXTS) == {"zh", "en"}
+
+
+def test_gradio_writes_nothing_for_editors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the seconds that the page takes to start."""
+    looked = list[str]()
+
+    def look(code: str, name: str) -> tuple[None, None]:
+        looked.append(name)
+        return None, None
+
+    monkeypatch.setattr("gradio.component_meta.extract_class_source_code", look)
+    with blocks._without_stubs():
+
+        class Quick(gr.HTML): ...
+
+    assert looked == []
+    with pytest.raises(ValueError, match="source"):
+
+        class Slow(gr.HTML): ...
+
+    assert looked == ["Slow"], "it still does, unless told"

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import gradio as gr
 import structlog
 
 from foodcritic import privacy, queue
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
 from web import fragments
+from web.blocks import gr
 from web.events import QUICK, visitor_of
 from web.texts import Texts
 from web.transcript import CHANNEL, Visitor

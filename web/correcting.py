@@ -15,13 +15,13 @@ import html
 from pathlib import Path
 from typing import Any, Final
 
-import gradio as gr
 import structlog
 
 from foodcritic import corrections, prompts
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
 from web import consent, talk, transcript
+from web.blocks import gr
 from web.events import QUICK, plainly, visitor_of
 from web.texts import Texts
 from web.transcript import CHANNEL

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Final
 
-import gradio as gr
 import sqlalchemy as sa
 import structlog
 
@@ -14,6 +13,7 @@ from foodcritic.db import Database
 from foodcritic.errors import PhotoError, QueueFull
 from foodcritic.limits import LimitReached
 from web import sources
+from web.blocks import gr
 from web.talk import Refused
 from web.texts import Texts
 from web.transcript import Visitor

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from PIL import Image
 
 from foodcritic import feedback, memes, photos
@@ -21,6 +20,7 @@ from foodcritic.jobs import Job
 from foodcritic.memes import Variant
 from foodcritic.prompts import MEME_STYLES, MemeStyle
 from web import consent, easel, fragments, sources, talk
+from web.blocks import gr
 from web.events import QUICK, admitted, plainly, visitor_of
 from web.texts import Lang, Texts
 

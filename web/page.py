@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-import gradio as gr
 import structlog
 
 from foodcritic import photos
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
 from web import consent, correcting, fragments, memes, render, sources, talk, transcript
+from web.blocks import gr
 from web.events import QUICK, admitted, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View

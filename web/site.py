@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import gradio as gr
 from fastapi import FastAPI
 from PIL import Image
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from foodcritic.db import Database
 from foodcritic.errors import PhotoError
 from foodcritic.privacy import Withdraw
 from web import guard, page, rights, samples, sources, transcript
+from web.blocks import gr
 from web.samples import Sample
 from web.texts import LANGUAGES, TEXTS, Lang, spoken
 from web.theme import THEME

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from gradio.themes import Base, Color, sizes
+from web.blocks import gr
 
-_PAPER: Final = Color(
+_PAPER: Final = gr.themes.Color(
     *("#fffdf8", "#fbf7ef", "#f3ecdf", "#e8dfcf", "#d3c7b3", "#a89a85"),
     *("#7c7061", "#5a5147", "#3a332c", "#26211c", "#171310"),
     name="paper",
 )
-_TOMATO: Final = Color(
+_TOMATO: Final = gr.themes.Color(
     *("#fdf0ec", "#fbdcd3", "#f6b9aa", "#ee8f79", "#e2634a", "#c8391f"),
     *("#ad2e17", "#8d2413", "#6d1c10", "#4f150d", "#330d08"),
     name="tomato",
@@ -22,11 +22,11 @@ _SANS: Final = (
 )
 _MONO: Final = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
-THEME: Final = Base(
+THEME: Final = gr.themes.Base(
     primary_hue=_TOMATO,
     secondary_hue=_TOMATO,
     neutral_hue=_PAPER,
-    radius_size=sizes.radius_md,
+    radius_size=gr.themes.sizes.radius_md,
     font=[*_SANS],
     font_mono=[*_MONO],
 ).set(
