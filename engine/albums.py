@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 from foodcritic.dialogue import Turn
 from foodcritic.dishes import Lang
+from foodcritic.errors import EngineError
 
 if TYPE_CHECKING:
+    from engine import Engine
     from engine.critic import Request
 
 #: Between the answers about two photos, and before one about a photo that was chosen.
@@ -89,6 +91,22 @@ _ALL: Final = re.compile(
     r"|它们|这些|这几|全部|所有|[每两几](?:一)?[张个道盘]|哪一?[张个道盘]|[三四五六七八九十]张",
     re.IGNORECASE,
 )
+
+
+def seen_by(engine: "Engine", request: "Request") -> list[tuple[str, "Request"]]:
+    """The request as the engine can take it, a few photos at a time; and what stands before each.
+
+    Raises:
+        EngineError: photos are to be compared that it cannot see together.
+    """
+    most, count = engine.photos_per_question, len(request.photos)
+    if count <= most:
+        return [("", request)]
+    if request.kind == "choice" and not request.options:
+        raise EngineError(f"{engine.model} sees {most} photo(s) at a time and cannot compare them")
+    if request.kind == "meme":
+        return [("", replace(request, photos=request.photos[:most]))]
+    return parts(request, most)
 
 
 def parts(request: "Request", most: int) -> list[tuple[str, "Request"]]:

@@ -19,12 +19,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine import Engine, Generation, Message, Picture, albums, claims, lost
+from engine import Engine, Generation, Message, Picture, again, albums, claims, lost
 from foodcritic import critique, dialogue, dishes, prompts
 from foodcritic.critique import Candidate, Critique
 from foodcritic.dialogue import Turn
 from foodcritic.dishes import Lang
-from foodcritic.errors import EngineError
 from foodcritic.prompts import Hint
 
 #: Tokens that a chat template and a picture's marks put around a prompt, generously.
@@ -61,6 +60,8 @@ class Answer:
     engine: Engine
     request: Request
     generation: Generation
+    #: What an earlier attempt had written: an engine that can goes on from there.
+    kept: str = ""
     #: What has been written so far.
     text: str = ""
     #: What the naming pass found in the first photo, likeliest first.
@@ -94,7 +95,9 @@ class Answer:
             PhotoError: a photo cannot be read.
         """
         started = time.monotonic()
-        for number, (heading, shown) in enumerate(_parts(self.engine, self.request), 1):
+        parts = albums.seen_by(self.engine, self.request)
+        following = [heading for heading, _ in parts[1:]] + [""]
+        for number, (heading, shown) in enumerate(parts, 1):
             if heading:
                 self.text += heading
                 self._given += heading
@@ -103,13 +106,14 @@ class Answer:
             if number == 1:
                 self.candidates = hint.candidates
             messages = conversation(self.engine, shown, hint, self.generation)
-            async with aclosing(self._about(shown, hint, messages)) as pieces:
+            written = self._about(shown, hint, messages, following[number - 1])
+            async with aclosing(written) as pieces:
                 async for piece in pieces:
                     self._add(piece, number, started)
                     yield piece
 
     async def _about(
-        self, shown: Request, hint: Hint, messages: list[Message]
+        self, shown: Request, hint: Hint, messages: list[Message], following: str
     ) -> AsyncGenerator[str, None]:
         """The text about one group of photos; code says whose word it goes by, if anybody's."""
         begun = opening(shown, hint) if self.engine.continues else ""
@@ -120,7 +124,7 @@ class Answer:
         if source and begun and shown.kind == "critique":
             # The model writes the first line's score; then code says the source, so that the name
             # in it is right; and the model goes on from there.
-            async with aclosing(self._going_on(messages, begun)) as pieces:
+            async with aclosing(self._going_on(messages, begun, "\n")) as pieces:
                 async for piece in pieces:
                     line, end, _ = piece.partition("\n")
                     begun += line
@@ -130,7 +134,7 @@ class Answer:
             begun += f"\n\n{source}"
             self._given += f"\n\n{source}"
             yield f"\n\n{source}"
-        written, writing = "", self._going_on(messages, begun)
+        written, writing = "", self._going_on(messages, begun, following)
         if dish := lost.about(shown, hint):
             writing = lost.guarded(writing, shown.lang, dish)
         async with aclosing(writing) as pieces:
@@ -141,10 +145,23 @@ class Answer:
             self._given += f"\n\n{source}"
             yield f"\n\n{source}"
 
-    def _going_on(self, messages: list[Message], begun: str) -> AsyncGenerator[str, None]:
-        """The engine's text behind what is there already."""
-        start = [Message(role="assistant", text=begun)] if begun else []
-        return self.engine.stream([*messages, *start], self.generation)
+    async def _going_on(
+        self, messages: list[Message], begun: str, following: str
+    ) -> AsyncGenerator[str, None]:
+        """The text up to what is `following`: what was kept of it, then the engine's."""
+        kept, ended = again.behind(self.kept, self.text, following)
+        kept = kept if ended or self.engine.continues else ""
+        self._given += kept
+        if kept:
+            yield kept
+        if ended:
+            return
+        start = [Message(role="assistant", text=begun + kept)] if begun or kept else []
+        left = self.generation.max_new_tokens - (_count(self.engine, kept) if kept else 0)
+        rest = replace(self.generation, max_new_tokens=max(1, left))
+        async with aclosing(self.engine.stream([*messages, *start], rest)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _add(self, piece: str, number: int, started: float) -> None:
         seconds = time.monotonic() - started
@@ -156,15 +173,18 @@ class Answer:
             self._first += piece
 
 
-def answer(engine: Engine, request: Request, generation: Generation | None = None) -> Answer:
+def answer(
+    engine: Engine, request: Request, generation: Generation | None = None, *, kept: str = ""
+) -> Answer:
     """The answer to a request, not yet begun: iterate over its `write()`.
 
-    A question wants facts, not another way to put them: it gets half the temperature.
+    `kept` is what an earlier attempt had written of it (`engine.again`). A question wants facts,
+    not another way to put them: it gets half the temperature.
     """
     generation = generation or Generation()
     if request.kind == "question":
         generation = replace(generation, temperature=generation.temperature / 2)
-    return Answer(engine=engine, request=request, generation=generation)
+    return Answer(engine=engine, request=request, generation=generation, kept=kept)
 
 
 async def look(engine: Engine, request: Request) -> Hint:
@@ -273,22 +293,6 @@ def prompt(request: Request, hint: Hint) -> str:
 def earlier(lang: Lang, question: str) -> str:
     """The prompt of an earlier turn; one without words asked for a critique."""
     return prompts.question(lang, question) if question.strip() else prompts.critique(lang)
-
-
-def _parts(engine: Engine, request: Request) -> list[tuple[str, Request]]:
-    """The request as the engine can take it, a few photos at a time; and what stands before each.
-
-    Raises:
-        EngineError: photos are to be compared that it cannot see together.
-    """
-    most, count = engine.photos_per_question, len(request.photos)
-    if count <= most:
-        return [("", request)]
-    if request.kind == "choice" and not request.options:
-        raise EngineError(f"{engine.model} sees {most} photo(s) at a time and cannot compare them")
-    if request.kind == "meme":
-        return [("", replace(request, photos=request.photos[:most]))]
-    return albums.parts(request, most)
 
 
 def _count(engine: Engine, text: str) -> int:

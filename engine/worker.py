@@ -57,6 +57,8 @@ class Shift:
     """What the jobs of one worker share."""
 
     running: set[asyncio.Task[None]] = field(default_factory=set)
+    #: The one that may be what its workers died of.
+    suspect: asyncio.Task[None] | None = None
     #: The end of the engine, if a job met it.
     died: EngineDied | None = None
 
@@ -137,7 +139,7 @@ async def _begin(
         return False
     job = None
     try:
-        job = await _claim(db, worker)
+        job = await _claim(db, worker, suspects=shift.suspect is None or shift.suspect.done())
     finally:
         if job is None:
             loan.back()
@@ -153,6 +155,9 @@ async def _begin(
         task = asyncio.create_task(work(db, used.engine, settings, job, memory, shift))
         task.add_done_callback(lambda _: used.back())
         shift.running.add(task)
+        if job.attempts > queue.SUSPECT:
+            shift.suspect = task
+            task.add_done_callback(lambda _: db.hub.ring(["jobs"]))  # the next one may come
     return job is not None
 
 
@@ -189,7 +194,8 @@ async def work(
     except PhotoError as error:
         await _settle(job, queue.fail(db, job, error.code), error)
     except PromptTooLong as error:
-        await _settle(job, queue.fail(db, job, "too_long"), error)
+        # What it goes on from may be what is too long.
+        await _settle(job, queue.fail(db, job, "too_long", retry=bool(job.draft)), error)
     except EngineDied as error:
         shift.died = error  # before the job is there to be claimed again
         await _settle(job, queue.fail(db, job, "engine", retry=True), error)
@@ -205,9 +211,9 @@ def _slots(settings: Settings, holder: Holder) -> int:
     return settings.concurrency or int(getattr(holder.engine, "concurrency", CONCURRENCY))
 
 
-async def _claim(db: Database, worker: str) -> Job | None:
+async def _claim(db: Database, worker: str, *, suspects: bool) -> Job | None:
     try:
-        return await queue.claim(db, worker)
+        return await queue.claim(db, worker, suspects=suspects)
     except Exception:  # the database is away: nothing is lost, look again
         log.exception("worker.claim_failed")
         await asyncio.sleep(BACKOFF)
@@ -219,7 +225,9 @@ async def _write(
 ) -> tuple[Request, Answer]:
     """Look into the memory, then stream the answer into drafts."""
     asked = await asking.recalled(memory, engine, job, await asking.request(db, job))
-    answer = critic.answer(engine, asked, asking.generation(settings, job))
+    # Another model would go on in another voice, and its answers are rated as its own.
+    kept = job.draft if job.model == engine.model else ""
+    answer = critic.answer(engine, asked, asking.generation(settings, job), kept=kept)
     await _stream(db, job, answer, shift)
     return asked, answer
 
@@ -243,8 +251,10 @@ async def _stream(db: Database, job: Job, answer: Answer, shift: Shift) -> None:
     shown = 0.0
     async with aclosing(answer.write()) as pieces:
         async for _ in pieces:
+            if answer.kept.startswith(answer.text):
+                continue  # stored already: nobody sees it grow once more, or dies with less of it
             if time.monotonic() - shown >= shift.pace():
-                await queue.draft(db, job, answer.text)
+                await queue.draft(db, job, answer.text, model=answer.engine.model)
                 shown = time.monotonic()
 
 

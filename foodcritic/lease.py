@@ -26,11 +26,15 @@ LEASE: Final = timedelta(seconds=60)
 ATTEMPTS: Final = 3
 #: of a job whose workers die: claimed again three times, since that need not be its fault
 CLAIMS: Final = 4
+#: earlier claims from which on a job may be what kills: a worker has one such at a time, so that
+#: those beside it die with it once or twice and not as often as it does
+SUSPECT: Final = 2
 #: `Job.error` of a job whose last permitted worker died
 WORKER_DIED: Final = "worker_died"
 
 _C = JOBS.c
 _NOW = jobs.at("now")
+_FORGIVEN = sa.bindparam("forgiven", type_=sa.Integer())
 _UNTIL = jobs.at("until")
 #: a job that nobody holds
 _FREE: Final[dict[str, Any]] = {"token": None, "lease": None}
@@ -61,6 +65,7 @@ def _next() -> sa.ScalarSelect[int]:
     return (
         sa.select(_C.id)
         .where(jobs.TODO, ~follows)
+        .where(sa.or_(sa.bindparam("suspects", type_=sa.Boolean()), _C.attempts < SUSPECT))
         .order_by(_C.turn, _C.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -79,7 +84,6 @@ _CLAIM = (
         lease=_UNTIL,
         started=_NOW,
         first_token=None,
-        draft="",
     )
     .returning(*jobs.COLUMNS)
 )
@@ -118,6 +122,7 @@ _DRAFT = (
         answer=sa.case((_C.cancelling, _text), else_=_C.answer),
         lease=_UNTIL,
         draft=_text,
+        model=sa.bindparam("by_model", type_=_C.model.type),
         first_token=sa.func.coalesce(_C.first_token, _NOW),
     )
     .returning(_C.status)
@@ -149,22 +154,25 @@ _BACK = (
     .where(_MINE)
     .values(
         **_unless_stopped(jobs.status(JobStatus.TODO)),
-        attempts=_C.attempts - sa.bindparam("forgiven", type_=sa.Integer()),
+        attempts=_C.attempts - _FORGIVEN,
+        # What failed begins anew: its text may be the reason.
+        draft=sa.case((sa.or_(_FORGIVEN == 1, _C.cancelling), _C.draft), else_=""),
         **_FREE,
     )
     .returning(*jobs.COLUMNS)
 )
 
 
-async def claim(db: Database, worker: str) -> Job | None:
-    """Take the next job on a lease; None: there is nothing to do. Buries the dead first."""
+async def claim(db: Database, worker: str, *, suspects: bool = True) -> Job | None:
+    """Take the next job on a lease; None: there is nothing to do. Buries the dead first.
+
+    Without `suspects` those of `SUSPECT` claims and more are left to wait.
+    """
     async with db.write(durable=False) as session:
         await _sweep(session, db)
         now = db.now()
-        rows = await session.execute(
-            _CLAIM,
-            {"by": worker, "claim": secrets.token_hex(16), "until": now + LEASE, "now": now},
-        )
+        given = {"by": worker, "claim": secrets.token_hex(16), "suspects": suspects}
+        rows = await session.execute(_CLAIM, {**given, "until": now + LEASE, "now": now})
         claimed = await jobs.load(session, rows.all(), db.settings.media)
         if not claimed:
             return None
@@ -172,14 +180,17 @@ async def claim(db: Database, worker: str) -> Job | None:
         return claimed[0]
 
 
-async def draft(db: Database, job: Job, text: str) -> None:
+async def draft(db: Database, job: Job, text: str, *, model: str | None = None) -> None:
     """Show the text so far (the whole of it) and renew the lease; every 100 ms is plenty.
+
+    Whoever claims the job after this worker's death finds the text, and which `model` wrote it, in
+    `Job.draft` and `Job.model`, to go on from there.
 
     Raises:
         JobCancelled: the user pressed stop; the job is finished as cancelled, this text its answer.
         LeaseLost: another worker has the job.
     """
-    await _progress(db, job, _DRAFT, {"so_far": text})
+    await _progress(db, job, _DRAFT, {"so_far": text, "by_model": model})
 
 
 async def renew(db: Database, job: Job) -> None:
@@ -216,7 +227,7 @@ async def finish(
 
 
 async def fail(db: Database, job: Job, code: str, *, retry: bool = False) -> Job:
-    """Give the job up with an apology by `code`, or with `retry` try again if attempts are left.
+    """Give the job up with an apology by `code`, or with `retry` try anew if attempts are left.
 
     Raises:
         JobCancelled, LeaseLost: as `finish`.
@@ -227,7 +238,7 @@ async def fail(db: Database, job: Job, code: str, *, retry: bool = False) -> Job
 
 
 async def release(db: Database, job: Job) -> Job:
-    """Give the job back as if it had not been claimed; raises as `finish` does."""
+    """Give the job back as if it had not been claimed, with its text; raises as `finish` does."""
     return await _change(db, job, _BACK, {"forgiven": 1})
 
 

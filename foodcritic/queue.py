@@ -2,7 +2,7 @@
 
                enqueue            claim                       finish
     request ──────────▶ todo ──────────────▶ doing ──┬──────────────────▶ succeeded ─┐
-                         │ ▲                  │ draft │ fail, 3rd death               ├─▶ outbox
+                         │ ▲                  │ draft │ fail, 4th death               ├─▶ outbox
                   cancel │ └── release, lease │ renew ├──────────────────▶ failed    ─┤
                          │     ran out        ▼       │ cancel, then draft            │
                          └────────────────────────────┴──────────────────▶ cancelled ─┘
@@ -21,7 +21,9 @@
 
 A claim is a lease of `LEASE`, renewed by progress. A worker that dies lets it run out; the next
 `claim` or `sweep` puts the job back, or buries it as failed after `CLAIMS` claims. Each claim
-carries a fresh token: a worker that lost its lease can no longer write (fencing).
+carries a fresh token: a worker that lost its lease can no longer write (fencing). Whoever claims it
+again goes on from its draft (`engine.again`), so a further claim is as short as what was left. And
+a worker does one `SUSPECT` at a time, so that a job which kills takes no others with it for good.
 
 Fairness is a round-robin over users by virtual time (start-time fair queueing: Goyal, Vin and
 Cheng, SIGCOMM 1996): a job's ``turn`` is one more than the round now being served and than its
@@ -47,6 +49,7 @@ from foodcritic.lease import (
     ATTEMPTS,
     CLAIMS,
     LEASE,
+    SUSPECT,
     WORKER_DIED,
     claim,
     draft,
@@ -64,6 +67,7 @@ __all__ = [
     "CLAIMS",
     "FINISHED",
     "LEASE",
+    "SUSPECT",
     "WORKER_DIED",
     "Job",
     "JobKind",

@@ -205,7 +205,7 @@ class Job(Base):
     critique: Mapped[dict[str, Any] | None]
     #: code of the apology, e.g. ``worker_died``; None unless failed
     error: Mapped[str | None] = mapped_column(sa.String(64))
-    #: name of the model that answered
+    #: name of the model that answered, or writes the draft
     model: Mapped[str | None]
     #: seconds by stage and what else the worker measured
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -91,6 +91,7 @@ class Model:
     context: int = 100_000
     photos_per_question: int = 10
     turns: int = 40
+    #: whether it goes on from a beginning, as the engines in this process do, at the same pace
     continues: bool = False
     unsure_below: float = 0.0
 
@@ -100,7 +101,8 @@ class Model:
     async def stream(
         self, messages: Sequence[Message], generation: Generation
     ) -> AsyncGenerator[str, None]:
-        last = messages[-1].text
+        *_, last = (message.text for message in messages if message.role == "user")
+        begun = messages[-1].text if messages[-1].role == "assistant" else ""
         lang = "zh" if "美食评论家" in last else "en"
         found = re.search(r"^(?:Question: |问题：)(.*)", last, re.MULTILINE | re.DOTALL)
         asked = Asked(found[1] if found else "", len(messages[0].images), lang)
@@ -110,7 +112,7 @@ class Model:
             raise EngineError("the script says so")
         text = self.answer(asked)
         step = max(1, -(-len(text) // self.pieces))
-        for start in range(0, len(text), step):
+        for start in range(len(begun), len(text), step):
             await asyncio.sleep(self.pause)
             yield text[start : start + step]
 

@@ -37,7 +37,7 @@ async def serve(role: str, config: settings.Settings, pace: app.Pace) -> None:
         if role == "bot":
             await app.run(config, db, stop, pace=pace)
         else:
-            model = Model(answer=answer, pieces=6, pause=0.05)
+            model = Model(answer=answer, pieces=6, pause=0.05, continues=True)
             await worker.run(db, model, config, stop)
     finally:
         await db.close()

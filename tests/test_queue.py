@@ -16,7 +16,7 @@ from foodcritic import dialogue, inbox, jobs, lease, queue, tables
 from foodcritic.db import Database
 from foodcritic.errors import JobCancelled, JobNotFound, LeaseLost, QueueFull
 from foodcritic.photos import Photo
-from foodcritic.queue import JobStatus
+from foodcritic.queue import Job, JobStatus
 from tests.conftest import Clock, new_job, settings_for
 
 
@@ -77,7 +77,7 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
     first = await queue.claim(db, "w1")
     assert first is not None
     clock.forward(seconds=59)
-    await queue.draft(db, first, "It")  # progress renews the lease
+    await queue.draft(db, first, "It", model="nano")  # progress renews the lease
     clock.forward(seconds=59)
     await queue.renew(db, first)  # and so does the wish to keep it
     clock.forward(seconds=59)
@@ -85,7 +85,8 @@ async def test_a_dead_workers_job_is_claimed_again(db: Database, clock: Clock) -
     clock.forward(seconds=2)
     second = await queue.claim(db, "w2")
     assert second is not None
-    assert (second.id, second.attempts, second.draft) == (first.id, 2, "")
+    assert (second.id, second.attempts) == (first.id, 2)
+    assert (second.draft, second.model) == ("It", "nano")  # to go on from
     assert second.first_token is None  # nobody has read a word of this attempt
     for late in (
         queue.draft(db, first, "It is"),
@@ -146,13 +147,34 @@ async def test_a_job_whose_last_permitted_worker_died_is_buried(db: Database, cl
     assert undelivered.id == dead.id
 
 
-async def test_a_released_job_costs_no_attempt(db: Database) -> None:
+async def test_a_released_job_costs_no_attempt_and_keeps_its_text(db: Database) -> None:
     await queue.enqueue(db, new_job())
-    for _ in range(5):
+    for words in range(5):
         job = await queue.claim(db, "w")
         assert job is not None
-        assert job.attempts == 1
+        assert (job.attempts, job.draft) == (1, "so " * words)
+        await queue.draft(db, job, "so " * (words + 1))
         assert (await queue.release(db, job)).status == JobStatus.TODO
+
+
+async def test_what_kills_its_workers_takes_nobody_with_it_for_good(
+    db: Database, clock: Clock
+) -> None:
+    """Workers of four jobs at a time: whoever was beside it when they died is answered."""
+    killer, *_ = [await queue.enqueue(db, new_job(f"{n}", user_id=n)) for n in range(9)]
+    doing: list[Job] = []
+    for _ in range(40):
+        suspect = any(job.attempts > queue.SUSPECT for job in doing)
+        if len(doing) < 4 and (job := await queue.claim(db, "w", suspects=not suspect)):
+            doing.append(job)
+        elif any(job.id == killer.id for job in doing):
+            doing.clear()
+            clock.forward(seconds=61)
+        elif doing:
+            await queue.finish(db, doing.pop(), answer="Ramen")
+    ended = [await queue.get(db, number) for number in range(killer.id, killer.id + 9)]
+    assert [job.error for job in ended] == [queue.WORKER_DIED] + 8 * [None]
+    assert {job.status for job in ended[1:]} == {JobStatus.SUCCEEDED}
 
 
 async def test_a_failed_job_is_retried_while_attempts_are_left(db: Database) -> None:
@@ -160,6 +182,8 @@ async def test_a_failed_job_is_retried_while_attempts_are_left(db: Database) -> 
     for expected in (JobStatus.TODO, JobStatus.TODO, JobStatus.FAILED):
         job = await queue.claim(db, "w")
         assert job is not None
+        assert job.draft == ""  # anew: what it had said may be the reason
+        await queue.draft(db, job, "It is")
         assert (await queue.fail(db, job, "engine", retry=True)).status == expected
     assert (await queue.get(db, new.id)).error == "engine"
 

@@ -89,18 +89,22 @@ class QueueMachine(RuleBasedStateMachine):
         assert before == PER_USER if scope == "user" else self.unfinished() == 8
 
     @precondition(lambda self: any(job.is_active for job in self.seen))
-    @rule(worker=st.sampled_from(["w1", "w2"]))
-    def claim(self, worker: str) -> None:
-        job = self.run(queue.claim(self.db, worker))
+    @rule(worker=st.sampled_from(["w1", "w2"]), suspects=st.booleans())
+    def claim(self, worker: str, suspects: bool) -> None:
+        def may(job: Job) -> bool:
+            return suspects or job.attempts < queue.SUSPECT
+
+        job = self.run(queue.claim(self.db, worker, suspects=suspects))
         if job is None:
-            assert all(job.status == JobStatus.DOING for job in self.all() if job.is_active)
+            assert not any(may(job) for job in self.all() if job.status == JobStatus.TODO)
             return
+        assert suspects or job.attempts <= queue.SUSPECT
         held = self.owner.get(job.id)
         assert held is None or held.token != job.token
         assert job.attempts <= queue.CLAIMS
         # In turn: no user with a waiting job was passed over for a later round.
         waiting = [other for other in self.all() if other.status == JobStatus.TODO]
-        assert all(job.turn <= other.turn for other in waiting)
+        assert all(job.turn <= other.turn for other in waiting if may(other))
         self.owner[job.id] = job
         self.held.append(job)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine import openvino, swap, worker
+from engine import PromptTooLong, openvino, swap, worker
 from engine.runner import EngineDied
 from foodcritic import dialogue, photos, queue
 from foodcritic.db import Database
@@ -239,6 +239,74 @@ async def test_a_job_claimed_while_the_engine_died_is_given_back_untried(db: Dat
     assert not await worker._begin(db, holder, None, db.settings, Memory(db), "w", shift)
     job = await queue.get(db, job.id)
     assert (job.status, job.attempts) == (JobStatus.TODO, 0)
+
+
+async def dies(db: Database, clock: Clock, text: str, model: str = "scripted") -> None:
+    """A worker claims what is next, writes this of it, and is never heard of again."""
+    job = await queue.claim(db, "dead")
+    assert job is not None
+    if text:
+        await queue.draft(db, job, text, model=model)
+    clock.forward(seconds=61)
+
+
+@pytest.mark.parametrize(("model", "goes_on"), [("scripted", True), ("another", False)])
+async def test_a_job_goes_on_from_the_text_that_its_dead_worker_left(
+    db: Database, clock: Clock, model: str, goes_on: bool
+) -> None:
+    """Where the same model had written it; nobody sees it shrink."""
+    engine = Scripted(pieces=(" Or", " two."), names=(), continues=True)
+    job = await ask(db, photos=(photo(db),))
+    await dies(db, clock, "Ramen. A word, perh", model)
+    shown = []
+
+    def ended(now: Job) -> bool:
+        shown.append(now.draft or now.answer or "")
+        return now.is_finished
+
+    async with Running(db, engine):
+        job = await until(db, job, ended)
+    assert job.answer == ("Ramen. A word, Or two." if goes_on else " Or two.")
+    assert engine.asked[0][-1].role == ("assistant" if goes_on else "user")
+    if goes_on:
+        assert {len(text) >= len("Ramen. A word, Or") for text in shown[1:]} == {True}
+
+
+class Full(Scripted):
+    """An engine with room for its prompt alone."""
+
+    async def stream(self, messages: Any, generation: Any) -> AsyncGenerator[str, None]:
+        if messages[-1].role == "assistant":
+            raise PromptTooLong("full", 2050, 2048)
+        async with aclosing(super().stream(messages, generation)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+async def test_a_text_that_leaves_no_room_to_go_on_is_begun_anew(
+    db: Database, clock: Clock
+) -> None:
+    job = await ask(db)
+    await dies(db, clock, "Ramen, ")
+    async with Running(db, Full(pieces=("Soup.",), continues=True)):
+        job = await until(db, job, lambda j: j.is_finished)
+    assert (job.status, job.answer) == (JobStatus.SUCCEEDED, "Soup.")
+
+
+async def test_what_two_workers_died_of_is_done_one_at_a_time(db: Database, clock: Clock) -> None:
+    """So that it takes none of its kind with it once more; others go on beside it."""
+    jobs = [await ask(db, key=f"s{i}", user_id=i) for i in range(3)]
+    for job in 2 * jobs:
+        claimed = await queue.claim(db, "dead")
+        assert claimed is not None
+        if job is jobs[-1]:
+            clock.forward(seconds=61)
+    other = await ask(db, key="other", user_id=9)
+    engine = Together(many=2, pause=0.05)
+    async with Running(db, engine):
+        for job in (*jobs, other):
+            assert (await until(db, job, lambda j: j.is_finished)).status is JobStatus.SUCCEEDED
+    assert engine.most_writing == 2
 
 
 async def test_an_engine_says_how_many_answers_it_does_well(db: Database) -> None:
