@@ -152,6 +152,14 @@ async def test_several_photos_and_a_second_photo_work(kitchen: Database, browser
         await expect(page.locator(".fc-dish")).to_have_count(3)  # the model sees one at a time
         await send(page, "", dish(4))
         await quiet(page, 2)
+        # A thumb down, and then the pencil: one card at a time.
+        await page.locator("#fc-chat button[aria-label='dislike' i]").last.click()
+        await expect(page.locator("#fc-consent")).to_be_visible()
+        await page.locator(".fc-fix").last.click()
+        await expect(page.locator("#fc-fix")).to_be_visible()
+        await expect(page.locator("#fc-consent")).to_be_hidden()
+        await page.get_by_role("button", name="Never mind").click()
+        await expect(page.locator("#fc-consent")).to_be_visible()
     assert sum(len(m.images) for asked in engine.asked for m in asked) == 4
     turns = await transcript.turns(kitchen, await visitor_of(kitchen))
     assert len({job.dialogue_id for job in turns}) == 2
