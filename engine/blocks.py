@@ -1,18 +1,10 @@
-"""Writes the copy of a checkpoint that `engine.fp8` describes: torch, a matrix at a time.
-
-```
- header: where each tensor goes ─▶ matrices, blocks of rows at a time, and their scales ─┐
-                                   what stays ──────────────────────────────────────────┴▶ file
-```
-"""
+"""Writes the copy of a checkpoint that `engine.fp8` describes, a file at a time."""
 
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from engine import fp8, text, weights
 from engine.fp8 import SIDE
@@ -22,15 +14,13 @@ from foodcritic.errors import ModelError
 BESIDE: Final = (".json", ".py", ".jinja", ".model", ".txt")
 #: Values converted at a time.
 AT_ONCE: Final = 2**24
-#: Bytes of a value, by safetensors' names.
-WIDTH: Final = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4}
 
 
 def write(folder: Path, out: Path, dtype: str) -> int:
     """Write the checkpoint into the folder `out`; how many matrices are in 8 bits.
 
     `dtype` is what the engine computes in: it wants biases of such matrices in it. On a GPU if
-    there is one; a matrix at a time is in memory. A file without such matrices is linked.
+    there is one; one file of weights is in memory. A file without such matrices is linked.
 
     Raises:
         ModelError: the checkpoint is broken, or has no such matrices.
@@ -78,114 +68,48 @@ def blocks(weight: Any) -> tuple[Any, Any]:
 
 def _file(file: Path, target: Path, names: set[str], dtype: str) -> list[str]:
     """Write one file of weights anew, or link it; the names of the tensors in it."""
-    start, table = weights.header(file)
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    table = dict(fp8.tensors(weights.header(file)[1]))
     mine = names & table.keys()
     biases = {name.removesuffix("weight") + "bias" for name in names} & table.keys()
     if not mine and not biases:
         _link(file, target)
-        return [name for name, _ in fp8.tensors(table)]
-    kinds = {"bfloat16": "BF16", "float16": "F16"}
-    layout: dict[str, dict[str, Any]] = {}
-    for name, entry in fp8.tensors(table):
-        shape = entry["shape"]
-        if name in mine:
-            layout[name] = {"dtype": "F8_E4M3", "shape": shape}
-            scales = {"dtype": "F32", "shape": [side // SIDE for side in shape]}
-            layout[name.removesuffix("weight") + "weight_scale_inv"] = scales
-        elif name in biases:
-            layout[name] = {"dtype": kinds[dtype], "shape": shape}
-        else:
-            layout[name] = {"dtype": entry["dtype"], "shape": shape}
-    with file.open("rb") as source, target.open("xb") as out:
-        places = _head_of(out, layout, table)
-        for name, data in _converted(file, mine, biases, dtype):
-            out.seek(places[name])
-            out.write(data)
-        for name, entry in fp8.tensors(table):
-            if name not in mine | biases:
-                begin, end = entry["data_offsets"]
-                source.seek(start + begin)
-                out.seek(places[name])
-                _pass_on(source, out, end - begin)
-        out.flush()
-        os.fsync(out.fileno())
-    return list(layout)
+        return list(table)
+    tensors = {}
+    with safe_open(file, "pt") as stored, torch.inference_mode():
+        for name in table:
+            tensors[name] = stored.get_tensor(name)
+            if name in mine:
+                try:
+                    tensors[name], scale = _turned(tensors[name])
+                except ValueError as error:
+                    raise ModelError(f"{file.name}: {name}: {error}") from error
+                tensors[name.removesuffix("weight") + "weight_scale_inv"] = scale
+            elif name in biases:
+                tensors[name] = tensors[name].to(getattr(torch, dtype))
+    torch.cuda.empty_cache()  # the engine comes next, and wants all of it
+    save_file(tensors, target, {"format": "pt"})
+    with target.open("rb") as written:
+        os.fsync(written.fileno())
+    return list(tensors)
 
 
-def _head_of(
-    out: IO[bytes], layout: dict[str, dict[str, Any]], table: Mapping[str, Any]
-) -> dict[str, int]:
-    """Write safetensors' header; where in the file each tensor goes.
-
-    Largest numbers first, so that each begins at a multiple of its size, as readers want it.
-    """
-
-    def length(name: str) -> int:
-        one = layout[name]
-        if one["dtype"] in WIDTH:
-            return int(math.prod(one["shape"])) * WIDTH[one["dtype"]]
-        begin, end = table[name]["data_offsets"]
-        return int(end - begin)
-
-    def wide(name: str) -> float:
-        return length(name) / max(1, int(math.prod(layout[name]["shape"])))
-
-    at, head = 0, dict[str, Any]({"__metadata__": {"format": "pt"}})
-    for name in sorted(layout, key=lambda name: (-wide(name), name)):
-        head[name] = layout[name] | {"data_offsets": [at, at + length(name)]}
-        at += length(name)
-    told = json.dumps(head).encode()
-    told += b" " * (-len(told) % 8)
-    out.write(len(told).to_bytes(8, "little") + told)
-    out.truncate(8 + len(told) + at)
-    return {name: 8 + len(told) + head[name]["data_offsets"][0] for name in layout}
-
-
-def _converted(
-    file: Path, mine: set[str], biases: set[str], dtype: str
-) -> Iterator[tuple[str, memoryview]]:
-    """The bytes of each matrix and its scales, and of each bias."""
+def _turned(weight: Any) -> tuple[Any, Any]:
+    """`blocks`, some rows at a time, on the GPU where it has room."""
     import torch
-    from safetensors import safe_open
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    def turned(rows: Any) -> list[Any]:
+    parts = []
+    for rows in weight.split(max(SIDE, AT_ONCE // weight.shape[1] // SIDE * SIDE)):
         try:
-            return [one.cpu() for one in blocks(rows.to(device))]
+            parts.append([one.cpu() for one in blocks(rows.to(device))])
         except torch.cuda.OutOfMemoryError:  # another model serves on it
-            return list(blocks(rows))
-
-    with safe_open(file, "pt") as stored, torch.inference_mode():
-        for name in sorted(mine):
-            weight = stored.get_tensor(name)
-            step = max(SIDE, AT_ONCE // weight.shape[1] // SIDE * SIDE)
-            try:
-                parts = [turned(rows) for rows in weight.split(step)]
-            except ValueError as error:
-                raise ModelError(f"{file.name}: {name}: {error}") from error
-            whole, scale = (torch.cat(side) for side in zip(*parts, strict=True))
-            yield name, _bytes(whole)
-            yield name.removesuffix("weight") + "weight_scale_inv", _bytes(scale)
-        for name in sorted(biases):
-            yield name, _bytes(stored.get_tensor(name).to(getattr(torch, dtype)))
-    if device == "cuda":
-        torch.cuda.empty_cache()
-
-
-def _bytes(tensor: Any) -> memoryview:
-    import torch
-
-    return memoryview(tensor.contiguous().view(torch.uint8).numpy()).cast("B")
-
-
-def _pass_on(source: IO[bytes], out: IO[bytes], count: int) -> None:
-    while count > 0:
-        piece = source.read(min(count, AT_ONCE))
-        if not piece:
-            raise ModelError(f"{source.name} is cut short")
-        out.write(piece)
-        count -= len(piece)
+            parts.append(list(blocks(rows)))
+    whole, scale = (torch.cat(side) for side in zip(*parts, strict=True))
+    return whole, scale
 
 
 def _link(file: Path, target: Path) -> None:
