@@ -9,7 +9,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -102,16 +101,69 @@ def foodieqa(root: Path, task: Task, lang: str = "zh") -> list[Asked]:
     Raises:
         DatasetError: the file is broken, or a question in it (which is named).
     """
-    file = root / f"{task}_tidy.json"
+    found = []
+    for number, given in enumerate(questions(root, task), 1):
+        try:
+            found.append(asked(root, task, given, lang))
+        except ValueError as error:
+            raise DatasetError(f"{_file(root, task)}, question {number}: {error}") from error
+    return found
+
+
+def questions(root: Path, task: Task) -> list[Any]:
+    """FoodieQA's questions of one task as they are; [] where the root has no file of it.
+
+    Raises:
+        DatasetError: the file is broken.
+    """
+    file = _file(root, task)
     if not file.exists():
         return []
     try:
-        questions = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"cannot read {file}: {error}") from error
-    if not isinstance(questions, list):
+    if not isinstance(found, list):
         raise DatasetError(f"{file} is no list of questions")
-    return list(_asked(root, file, task, questions, lang))
+    return found
+
+
+def asked(root: Path, task: Task, given: Any, lang: str) -> Asked:
+    """One of them.
+
+    Raises:
+        ValueError: it is broken.
+    """
+    try:
+        question, options = given["question"], given["choices"] or ()
+        if lang == "en" and given.get("question_en"):
+            question, options = given["question_en"], given.get("choices_en") or options
+        if isinstance(options, str):
+            options = ()
+        named = list[str]()
+        if task == "sivqa":
+            named = [given["food_meta"]["food_file"]]
+        elif task == "mivqa":
+            named = list(given["images"])
+        right = int(given["answer"])
+        if not 0 <= right < len("ABCD"):
+            raise ValueError(f"its answer is {right}, not 0 to 3")
+        return Asked(
+            question=str(question),
+            options=tuple(map(str, options)),
+            photos=tuple(_inside(root, name) for name in named),
+            letter="ABCD"[right],
+            kind=str(given.get("question_type", "")),
+            dish=str(given.get("food_name") or ""),
+        )
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"it is no such question: {error}") from error
+
+
+def _file(root: Path, task: Task) -> Path:
+    return root / f"{task}_tidy.json"
 
 
 def _labelled(table: Path, line: int, row: dict[str, Any]) -> Labelled:
@@ -128,31 +180,6 @@ def _labelled(table: Path, line: int, row: dict[str, Any]) -> Labelled:
         raise DatasetError(f"{table}, line {line}: {error}") from error
     blobs = table.parent / "blobs.bin"
     return Labelled(label_en=en, label_zh=zh, path=blobs, offset=offset, size=size)
-
-
-def _asked(root: Path, file: Path, task: Task, questions: list[Any], lang: str) -> Iterator[Asked]:
-    for number, given in enumerate(questions, 1):
-        try:
-            question, options = given["question"], given["choices"] or ()
-            if lang == "en" and given.get("question_en"):
-                question, options = given["question_en"], given.get("choices_en") or options
-            if isinstance(options, str):
-                options = ()
-            named = list[str]()
-            if task == "sivqa":
-                named = [given["food_meta"]["food_file"]]
-            elif task == "mivqa":
-                named = list(given["images"])
-            yield Asked(
-                question=str(question),
-                options=tuple(map(str, options)),
-                photos=tuple(_inside(root, name) for name in named),
-                letter="ABCD"[int(given["answer"])],
-                kind=str(given.get("question_type", "")),
-                dish=str(given.get("food_name") or ""),
-            )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DatasetError(f"{file}, question {number}: {error!r}") from error
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -220,14 +220,14 @@ def test_foodieqa_is_scored_and_what_one_photo_cannot_answer_refused(
         (None, "holds no questions: expected sivqa_tidy.json"),
         ("{", "cannot read"),
         ("{}", "is no list of questions"),
-        ('[{"question": "?"}]', "question 1: KeyError"),
+        ('[{"question": "?"}]', "question 1: it has no 'choices'"),
         (
             '[{"question":"?","choices":["a"],"answer":"0","food_meta":{"food_file":"../../x"}}]',
             "lies outside",
         ),
         (
             '[{"question":"?","choices":["a"],"answer":"9","food_meta":{"food_file":"x"}}]',
-            "question 1: IndexError",
+            "question 1: its answer is 9, not 0 to 3",
         ),
     ],
 )

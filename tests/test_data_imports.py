@@ -112,6 +112,40 @@ def test_foodieqa_without_its_photos_is_refused(tmp_path: Path) -> None:
     assert (len(kept.examples), kept.skipped) == (7, {"broken": 2})
 
 
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"answer": "-1"}, "its answer is -1, not 0 to 3"),
+        (
+            {"answer": "3", "choices": ["热的"], "choices_en": None},
+            "the answer is .D. of 1 choices",
+        ),
+        ({"answer": None}, "it is no such question"),
+        ({"food_meta": {}}, "it has no 'food_file'"),
+        ({"food_meta": {"food_file": "../secret.jpg"}}, "lies outside"),
+        ({"food_meta": []}, "it is no such question"),
+    ],
+)
+def test_a_broken_question_of_foodieqa_is_named_or_left_out(
+    tmp_path: Path, broken: dict[str, Any], reason: str
+) -> None:
+    """One of a thousand does not cost the others."""
+    root = datakit.foodieqa(tmp_path / "foodieqa")
+    rows = json.loads((root / "sivqa_tidy.json").read_bytes())
+    write(root / "sivqa_tidy.json", [rows[0], rows[1] | broken, *rows[2:]])
+    with pytest.raises(DatasetError, match=f"sivqa-1-zh: .*{reason}"):
+        keep(tmp_path / "home", foreign.foodieqa(root))
+    kept = keep(tmp_path / "home", foreign.foodieqa(root), skip_broken=True)
+    assert (len(kept.examples), kept.skipped) == (7, {"broken": 2})
+
+
+def test_a_caption_may_hold_what_unicode_ends_lines_with(tmp_path: Path) -> None:
+    """A line of JSON Lines ends at a newline and nowhere else."""
+    root = datakit.oogiri(tmp_path / "oogiri", [(1, "第一\u2028第二\x85", 1), (2, "乙", 0)])
+    found = keep(tmp_path / "home", foreign.oogiri(root))
+    assert [made.turns[0].answer for made in found.examples] == ["第一 第二", "乙"]
+
+
 def test_oogiri_keeps_chinese_captions_of_pictures_the_most_liked_first(tmp_path: Path) -> None:
     """Other types are left out, the same caption counts once with its most stars."""
     rows = [(1, "甲", 1), (2, "乙", 5), (1, "丙", None), (1, "甲", 7), (2, " 乙 ", 2)]

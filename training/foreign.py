@@ -54,13 +54,12 @@ def foodieqa(root: Path) -> Import:
         )
     for task in there:
         text(root / f"{task}_tidy.json", FOODIEQA_REMEDY)
-    langs: tuple[Lang, ...] = ("zh", "en")
-    asked = {(task, lang): datasets.foodieqa(root, task, lang) for task in there for lang in langs}
+    given = {task: datasets.questions(root, task) for task in there}
     return Import(
         name="foodieqa",
         licence="CC BY-NC-ND 4.0: for research, not to be passed on changed",
         consent="photos its contributors gave for this dataset",
-        rows=_foodieqa(root, asked),
+        rows=_foodieqa(root, given),
     )
 
 
@@ -73,7 +72,8 @@ def oogiri(root: Path, limit: int | None = None) -> Import:
     table = root / "cn.jsonl"
     if not table.exists():
         raise DatasetError(f"{root} holds no cn.jsonl. {OOGIRI_REMEDY}")
-    lines = text(table, OOGIRI_REMEDY).splitlines()
+    # Not splitlines: captions hold separators of Unicode's, which end no line of JSON's.
+    lines = text(table, OOGIRI_REMEDY).split("\n")
     found = _pictures(root)
     if not found:
         raise DatasetError(f"{root} holds no pictures. {OOGIRI_REMEDY}")
@@ -105,28 +105,37 @@ def llava(file: Path, images: Path | None = None, *, name: str, licence: str) ->
     )
 
 
-def _foodieqa(root: Path, found: Mapping[tuple[Task, Lang], list[Asked]]) -> Iterator[Row]:
-    for (task, lang), questions in found.items():
-        for number, (asked, zh) in enumerate(zip(questions, found[task, "zh"], strict=True)):
-            if lang == "en" and asked.question == zh.question:
-                continue  # it has no translation
-            origin = f"{task}-{number}-{lang}"
-            try:
-                right = asked.options["ABCD".index(asked.letter)]
-                photo = (
-                    inside(root, str(asked.photos[0].relative_to(root.resolve())))
-                    if (asked.photos)
-                    else None
-                )
-            except (IndexError, ValueError) as error:
-                yield Row(origin=origin, broken=f"{error}. {FOODIEQA_REMEDY}")
-                continue
-            answer = f"({asked.letter}) {right}"
-            if asked.dish and photo is not None:
-                answer += f"{_NAMED[lang]}{asked.dish}"
-            turn = Turn(question=prompts.choice(lang, asked.question, asked.options), answer=answer)
-            values = {"kind": "choice", "lang": lang, "turns": (turn,), "dish": asked.dish}
-            yield Row(origin=origin, values=values, photo=photo)
+def _foodieqa(root: Path, given: Mapping[Task, list[Any]]) -> Iterator[Row]:
+    langs: tuple[Lang, ...] = ("zh", "en")
+    for task, questions in given.items():
+        for number, question in enumerate(questions):
+            for lang in langs:
+                origin = f"{task}-{number}-{lang}"
+                try:
+                    asked = datasets.asked(root, task, question, lang)
+                    if lang == "en" and asked.question == question["question"]:
+                        continue  # it has no translation
+                    yield _choice(root, origin, lang, asked)
+                except ValueError as error:
+                    yield Row(origin=origin, broken=str(error))
+
+
+def _choice(root: Path, origin: str, lang: Lang, asked: Asked) -> Row:
+    right = "ABCD".index(asked.letter)
+    if right >= len(asked.options):
+        raise ValueError(f"the answer is ({asked.letter}) of {len(asked.options)} choices")
+    photo = None
+    if asked.photos:
+        try:
+            photo = inside(root, str(asked.photos[0].relative_to(root.resolve())))
+        except ValueError as error:
+            raise ValueError(f"{error}. {FOODIEQA_REMEDY}") from error
+    answer = f"({asked.letter}) {asked.options[right]}"
+    if asked.dish and photo is not None:
+        answer += f"{_NAMED[lang]}{asked.dish}"
+    turn = Turn(question=prompts.choice(lang, asked.question, asked.options), answer=answer)
+    values = {"kind": "choice", "lang": lang, "turns": (turn,), "dish": asked.dish}
+    return Row(origin=origin, values=values, photo=photo)
 
 
 def _oogiri(lines: list[str], found: Mapping[str, Path], limit: int | None) -> Iterator[Row]:
