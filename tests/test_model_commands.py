@@ -102,6 +102,29 @@ def test_a_run_that_another_process_is_at_is_not_taken(home: Path) -> None:
     assert "run 1 is not finished (gate): wait for it, or cancel it" in result.output
 
 
+def test_another_run_than_the_one_that_waits_is_not_done_in_its_place(home: Path) -> None:
+    """What was asked for in Telegram is not what the shell asks for."""
+
+    async def asked(db: Database) -> None:
+        values = {"set": {"data.epochs": "3"}}
+        await runs.create(db, "nano-corrections", actor="telegram:1", config=values)
+
+    inside(home, asked)
+    for other in (["--recipe", "nano-full"], ["--set", "optimizer.lr=1e-3"]):
+        result = run("train", *other)
+        assert result.exit_code == 1
+        assert "run 1 waits, by nano-corrections --set data.epochs=3" in result.output
+    result = run("train", "--recipe", "nano-corrections", "--set", "data.epochs=3")
+    assert "nothing to learn from" in result.output, "it is that one"
+
+
+def test_a_recipe_that_there_is_not_is_refused_before_a_run_is_asked_for(home: Path) -> None:
+    result = run("train", "--recipe", "critic-lroa")
+    assert result.exit_code == 1
+    assert "there are critic-full, critic-lora" in result.output
+    assert inside(home, runs.listing) == []
+
+
 def test_a_run_is_cancelled_from_the_shell(home: Path) -> None:
     assert run("train", "--cancel").output == "there is no run to cancel\n"
 

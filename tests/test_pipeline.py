@@ -44,6 +44,8 @@ class Trainer:
         self.calls = 0
         self.stopped = False
         self.error: Exception | None = None
+        #: Why it cannot even begin.
+        self.unready: Exception | None = None
         self.hold: asyncio.Event | None = None
         self.data: list[dict[str, Any]] = []
         self.base: Path | None = None
@@ -70,11 +72,16 @@ class Trainer:
         shutil.copytree(base, out / "model")
         return Trained(checkpoint=out / "model", metrics={"loss": 2.5})
 
+    async def check(self, *_: Any, **__: Any) -> None:
+        if self.unready:
+            raise self.unready
+
 
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     made = Trainer()
     monkeypatch.setattr("training.run.train", made)
+    monkeypatch.setattr("training.run.check", made.check)
     monkeypatch.setattr(pipeline, "BEAT", 0.2)
     monkeypatch.setattr(replay, "NOTHINGS", 4)
     monkeypatch.setattr(evaluate, "SAMPLES", tmp_path / "none")
@@ -155,6 +162,17 @@ async def test_a_crashed_trainer_leaves_a_failed_run_with_its_log(
     assert "before it died" in text
     assert await registry.listing(taught) == []
     await runs.create(taught, "nano-corrections", actor="shell")  # the lock is free
+
+
+async def test_what_cannot_be_trained_is_said_before_the_model_is_asked_for_its_answers(
+    taught: Database, trainer: Trainer
+) -> None:
+    """A wrong environment or recipe costs seconds: those answers may take hours."""
+    trainer.unready = TrainingError("torch 1.13 is not 2.6 to 2.11: install it there")
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert (ended.status, ended.error) == (RunStatus.FAILED, str(trainer.unready))
+    assert "replayed" not in ended.metrics
+    assert trainer.calls == 0
 
 
 async def test_a_bug_fails_the_run_and_not_the_process(taught: Database, trainer: Trainer) -> None:

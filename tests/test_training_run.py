@@ -33,6 +33,8 @@ if sys.argv[1] == "-c":
     print(json.dumps(plan["probe"])); sys.exit()
 def after(name): return sys.argv[sys.argv.index(name) + 1]
 with (here / "calls").open("a") as calls: calls.write(json.dumps(sys.argv[1:]) + "\\n")
+if "--check" in sys.argv:
+    print(plan.get("checked", "")); sys.exit("checked" in plan)
 work, split = pathlib.Path(after("--work")), int(after("--split"))
 line = dict(iteration=1, iterations=2, loss=0.5, lr=0.1, samples_per_second=1.0, seconds_left=1.0,
             memory_mb=None)
@@ -101,6 +103,34 @@ def go(tmp_path: Path) -> Go:
         return made
 
     return train
+
+
+@pytest.mark.parametrize(
+    ("plan", "recipe", "why"),
+    [
+        ({"checked": "noise\ntrain: nano-full: unknown key 'epoch'"}, "nano-full", "unknown key"),
+        ({"checked": "ImportError: no xtuner"}, "nano-full", r"status 1:\nImportError: no xtuner"),
+        ({"probe": PROBE | {"torch": "1.13"}}, "nano-full", "is not 2.6 to 2.11"),
+        ({}, "nano-ful", "no recipe 'nano-ful'.*there are critic-full"),
+    ],
+)
+async def test_what_cannot_begin_is_said_with_the_remedy(
+    tmp_path: Path, go: Go, plan: dict[str, Any], recipe: str, why: str
+) -> None:
+    """Before anything is made for it."""
+    (tmp_path / "plan.json").write_text(json.dumps({"probe": PROBE} | plan))
+    settings = settings_.load(home=tmp_path / "home", train_python=tmp_path / "python")
+    with pytest.raises(TrainingError, match=why):
+        await run.check(settings, recipe, tmp_path, nano.MODEL, overrides={"data.epoch": "3"})
+    if recipe == "nano-full" and "checked" in plan:
+        (asked,) = calls(tmp_path)
+        assert asked[asked.index("--set") + 1] == "data.epoch=3"
+
+
+async def test_what_can_begin_is_let_through(tmp_path: Path, go: Go) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"probe": PROBE}))
+    settings = settings_.load(home=tmp_path / "home", train_python=tmp_path / "python")
+    await run.check(settings, "nano-full", tmp_path, nano.MODEL)
 
 
 def calls(tmp_path: Path) -> list[list[str]]:

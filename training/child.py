@@ -72,6 +72,23 @@ async def steps(command: list[str], work: Path) -> AsyncGenerator[Step | int, No
     yield ended
 
 
+async def once(command: list[str]) -> tuple[int, list[str]]:
+    """Run the child to its end, which is near: its exit status, and all that it said."""
+    child = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        said, _ = await child.communicate()
+    finally:
+        await _end(child)
+    return child.returncode or 0, said.decode("utf-8", "replace").splitlines()
+
+
 def _read(path: Path, place: int) -> tuple[list[bytes], int]:
     """Whole lines from a byte on, and where they end."""
     if not path.exists():
@@ -108,7 +125,9 @@ def ran_out_of_memory(log: list[str]) -> bool:
     return any(line.startswith('{"out_of_memory"') for line in log)
 
 
-def why(status: int, log: list[str], work: Path) -> str:
+def why(status: int, log: list[str], work: Path | None) -> str:
+    """What ended it, with what to do; `work` holds the whole log."""
+    where = "" if work is None else f", see {work / 'train.log'}"
     said = [line for line in log if line.startswith("train: ")]
     if said:
         return said[-1].removeprefix("train: ")
@@ -118,9 +137,9 @@ def why(status: int, log: list[str], work: Path) -> str:
             "smaller data.max_length, or train a smaller model"
         )
     if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return f"training was killed: by the kernel, for want of memory? see {work / 'train.log'}"
+        return f"training was killed: by the kernel, for want of memory?{where}"
     tail = "\n".join([line for line in log if line.strip()][-QUOTED:])
-    return f"training ended with status {status}, see {work / 'train.log'}:\n{tail}"
+    return f"training ended with status {status}{where}:\n{tail}"
 
 
 def result(work: Path) -> dict[str, Any]:

@@ -204,7 +204,17 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
     if out.is_dir():  # it was trained before we died
         return out
     await _room(made)
+    overrides: Mapping[str, str] = made.run.config.get("set", {})
     if not (data / "train.json").exists():
+        # What follows takes minutes on a CPU, and hours with a large model.
+        await xtuner.check(
+            made.settings,
+            made.run.recipe,
+            made.folder,
+            made.start,
+            say=made.say,
+            overrides=overrides,
+        )
         async with _opened(loader(made.settings, None)) as teacher:
             kept = await replay.build(made.db, teacher, snapshot, data, lambda _: None)
         await made.note(replayed=kept)
@@ -228,7 +238,6 @@ async def _train(made: _Work, snapshot: Snapshot) -> Path:
         log.info("run.training", run=made.run.id, doing=line)
         made.say(line)
 
-    overrides: Mapping[str, str] = made.run.config.get("set", {})
     trained = await xtuner.train(
         made.settings,
         made.run.recipe,

@@ -30,7 +30,7 @@ from training.environment import Environment, Say, TrainingError
 
 #: the photo that every result is asked about
 PHOTO: Final = ROOT / "samples" / "pizza.jpg"
-__all__ = ["Environment", "Step", "Trained", "TrainingError", "train"]
+__all__ = ["Environment", "Step", "Trained", "TrainingError", "check", "train"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,29 @@ async def train(
         for name in ("merged", "merged-adapter"):  # gigabytes that nobody will ask for
             await asyncio.to_thread(shutil.rmtree, work / name, ignore_errors=True)
         raise
+
+
+async def check(
+    settings: Settings,
+    recipe: str,
+    out: Path,
+    base: Path,
+    *,
+    say: Say = lambda line: None,
+    overrides: Mapping[str, str] | None = None,
+) -> None:
+    """Whether `train` could begin: environment, disk, memory, recipe, overrides and base.
+
+    Raises:
+        TrainingError: with what to do.
+    """
+    trusted(settings, base)
+    python = await environment.ready(settings, say)
+    room.check(settings, python, recipe, base, out)
+    asked = _command(settings, recipe, base, out / "work", 1, overrides or {})
+    status, log = await child.once([str(python.python), "-m", *asked, "--check"])
+    if status:
+        raise TrainingError(child.why(status, log, None))
 
 
 async def _keep(
@@ -147,18 +170,8 @@ async def _learn(
     while True:
         parts = _parts(work)
         say(f"training {base.name} by {recipe}" + (f", batches in {parts} parts" * (parts > 1)))
-        command = [
-            *_launcher(settings, python),
-            *("training.xtuner.train", recipe, "--model", str(base), "--watch"),
-            *("--data", str(work / "train.json"), "--images", "/", "--work", str(work)),
-            *("--out", str(work / "merged"), "--split", str(parts), "--photo", str(PHOTO)),
-            *("--features", str(settings.home / "features")),
-            *("--features-gb", str(settings.train_cache_gb)),
-        ]
-        if settings.train_memory_gb is not None:
-            command += ["--memory-gb", str(settings.train_memory_gb)]
-        for key, text in overrides.items():
-            command += ["--set", f"{key}={text}"]
+        command = _launcher(settings, python)
+        command += [*_command(settings, recipe, base, work, parts, overrides), "--watch"]
         place = (work / "train.log").stat().st_size if (work / "train.log").exists() else 0
         async with aclosing(child.steps(command, work)) as steps:
             async for step in steps:
@@ -176,6 +189,28 @@ async def _learn(
         how = f"with batches in {smaller} parts" if smaller > parts else "in a new process"
         say(f"out of memory: going on {how}")
         _keep_parts(work, smaller)
+
+
+def _command(
+    settings: Settings,
+    recipe: str,
+    base: Path,
+    work: Path,
+    parts: int,
+    overrides: Mapping[str, str],
+) -> list[str]:
+    command = [
+        *("training.xtuner.train", recipe, "--model", str(base)),
+        *("--data", str(work / "train.json"), "--images", "/", "--work", str(work)),
+        *("--out", str(work / "merged"), "--split", str(parts), "--photo", str(PHOTO)),
+        *("--features", str(settings.home / "features")),
+        *("--features-gb", str(settings.train_cache_gb)),
+    ]
+    if settings.train_memory_gb is not None:
+        command += ["--memory-gb", str(settings.train_memory_gb)]
+    for key, text in overrides.items():
+        command += ["--set", f"{key}={text}"]
+    return command
 
 
 def _launcher(settings: Settings, python: Environment) -> list[str]:

@@ -60,6 +60,10 @@ def train(
         if not equals:
             raise DatasetError(f"--set {value}: write KEY=VALUE, e.g. optimizer.lr=3e-4")
         overrides[key] = text
+    if recipe is not None:
+        from training import room
+
+        room.read(recipe)
     settings = settings_.load()
     if "log_level" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_level": "WARNING"})
@@ -83,12 +87,26 @@ async def _run(settings: Settings, recipe: str | None, overrides: dict[str, str]
         if waiting is None:
             name = recipe or await runs.recipe(db)
             waiting = await runs.create(db, name, actor=ACTOR, config={"set": overrides})
+        elif waiting.status is RunStatus.TODO:
+            _same(waiting, recipe, overrides)
         run = await runs.claim(db, pipeline.trainer(), waiting.id)
         if run is None:
             raise RunBusy(waiting.id, waiting.stage)
         if run.attempts > 1:
             typer.echo(f"run {run.id} goes on where it was; its recipe is {run.recipe}", err=True)
         return await _shown(db, settings, run)
+
+
+def _same(waiting: Run, recipe: str | None, overrides: dict[str, str]) -> None:
+    """Refuse to do another run than was asked for; raises DatasetError."""
+    given: dict[str, str] = waiting.config.get("set", {})
+    if recipe in (None, waiting.recipe) and overrides in ({}, given):
+        return
+    how = "".join(f" --set {key}={text}" for key, text in given.items())
+    raise DatasetError(
+        f"run {waiting.id} waits, by {waiting.recipe}{how}: `foodcritic train` does that one, "
+        "`foodcritic train --cancel` ends it"
+    )
 
 
 async def _cancel(settings: Settings) -> str:
