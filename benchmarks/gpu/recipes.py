@@ -78,7 +78,8 @@ def _run(given: Any, name: str) -> dict[str, Any]:
     command += ["benchmarks.gpu.clock", "training.xtuner.train", recipe]
     command += ["--model", str(given.work / "model"), "--data", str(given.work / "train.json")]
     command += ["--images", str(given.work / "images"), "--work", str(folder / "work")]
-    command += ["--out", str(folder / "model"), "--features", str(folder / "features"), "--watch"]
+    command += ["--out", str(folder / "model"), "--features", str(folder / "features")]
+    command += ["--watch", "--deepspeed-on-cpu"]
     command += [word for value in values for word in ("--set", value)]
     began = time.monotonic()
     killed = _killed(command, folder) if name == "killed" else None

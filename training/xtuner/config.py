@@ -62,6 +62,8 @@ class Job:
     #: Folder of the frozen vision encoder's features, and bytes that all such folders may take.
     features: Path | None = None
     features_limit: int = 0
+    #: Run DeepSpeed without a GPU, too.
+    deepspeed_on_cpu: bool = False
     phi3: bool = False
 
 

@@ -118,8 +118,16 @@ def schedules(given: Any) -> list[Any]:
     return [s for part in given.values() for s in part] if isinstance(given, dict) else list(given)
 
 
+class Diverged(Exception):
+    """The loss is no number any more; the message says what may help."""
+
+
 class ProgressHook(Hook):
-    """Writes progress as JSON lines; only the first process does."""
+    """Writes progress as JSON lines; only the first process does.
+
+    A single loss may overflow in float16, and DeepSpeed skips that step; raises Diverged when all
+    since the line before have.
+    """
 
     priority = "VERY_LOW"
 
@@ -141,7 +149,14 @@ class ProgressHook(Hook):
         done = runner.iter + 1
         if (done % self.every and done != runner.max_iters) or runner.rank != 0:
             return
-        loss = torch.stack(self.losses).mean().item()
+        losses = torch.stack(self.losses).float()
+        finite = losses[losses.isfinite()]
+        if not len(finite):
+            raise Diverged(
+                f"no finite loss in {len(losses)} iterations before the {done}th: lower "
+                "optimizer.lr, or set optimizer.precision to bf16 or fp32"
+            )
+        loss = finite.mean().item()
         now = time.monotonic()
         rate = (done - self.seen) / (now - self.last)
         line = {

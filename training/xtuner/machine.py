@@ -45,6 +45,7 @@ def settle() -> None:
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     if not torch.cuda.is_available():
         sys.modules["triton"] = None  # type: ignore[assignment]
+        torch.cuda.set_device = lambda device: None  # mmengine does for each of several processes
 
 
 def cores() -> int:

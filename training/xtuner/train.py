@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import importlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from typing import Any, NoReturn
 import torch
 from safetensors import SafetensorError
 
-from . import base, cache, check, checkpoints, config, machine, recipe
+from . import base, cache, check, checkpoints, config, loop, machine, recipe
 from .merge import DTYPES, MergeError, merge
 
 #: Our rendered configuration; apart, because mmengine writes one of the same name into ``--work``.
@@ -53,8 +54,10 @@ def main(argv: list[str] | None = None) -> None:
                 f"{chosen.name} packs the language model in 4 bits, and bitsandbytes does that on "
                 "an NVIDIA GPU only, and none is seen: take critic-lora, or nano-corrections"
             )
-        records = len(json.loads(args.data.read_text(encoding="utf-8")))
         machine.limit_memory(args.memory_gb)
+        if args.check:
+            return
+        records = len(json.loads(args.data.read_text(encoding="utf-8")))
     except (recipe.RecipeError, base.BaseError, machine.MachineError) as error:
         sys.exit(f"train: {error}")
     except (OSError, ValueError) as error:
@@ -65,12 +68,16 @@ def main(argv: list[str] | None = None) -> None:
         try:
             job = _job(args, chosen, records)
             checkpoint = train(chosen, job)
-            if first and job.cuda and not merging:
+            if first and not merging and (job.cuda or job.deepspeed_on_cpu):
                 # XTuner and DeepSpeed keep the model on the GPU, and ZeRO-3 cuts up what is loaded
                 # beside it, for as long as this process lives.
                 machine.become([sys.executable, "-m", "training.xtuner.train", *argv])
             if first:
                 _finish(args, checkpoint)
+        except loop.Diverged as error:
+            sys.stderr.write(f"train: {error}\n")
+            sys.stderr.flush()
+            os._exit(1)  # the others wait for us: no clean end is left
         except (RuntimeError, MemoryError, OSError, SafetensorError, check.CheckError) as error:
             if why := machine.unwritable(error):
                 _no_room(args.work, why)
@@ -103,13 +110,13 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
             base.view(job.base, job.model)
             path.write_text(config.render(chosen, job), encoding="utf-8")
             marker.write_text(same, encoding="utf-8")
-    deepspeed = chosen.optimizer.deepspeed if job.cuda else None
+    deepspeed = _deepspeed(chosen, job)
     _join_processes(job, deepspeed is not None)
     argv = ["train", str(path)]
     if job.processes > 1:
         argv += ["--launcher", "pytorch"]
     if deepspeed:
-        argv += ["--deepspeed", f"deepspeed_{deepspeed}"]
+        argv += ["--deepspeed", deepspeed]
     if resumed:
         argv += ["--resume", str(resumed)]
     from xtuner.tools.train import main as xtuner_main
@@ -122,6 +129,26 @@ def train(chosen: recipe.Recipe, job: config.Job) -> Path:
     if first:
         (job.work / TRAINED).write_text(checkpoint.name, encoding="utf-8")
     return checkpoint
+
+
+def _deepspeed(chosen: recipe.Recipe, job: config.Job) -> str | None:
+    """What XTuner knows DeepSpeed's configuration by; None: it runs without DeepSpeed."""
+    stage = chosen.optimizer.deepspeed
+    if stage is None or not (job.cuda or job.deepspeed_on_cpu):
+        return None
+    if job.cuda:
+        return f"deepspeed_{stage}"
+    from xtuner.configs import cfgs_name_path
+
+    # Torch's own collectives do: DeepSpeed's would be compiled first, which takes a minute.
+    collectives: Any = importlib.import_module("deepspeed.comm.torch")
+    collectives.build_shm_op = lambda: None
+    # Without a GPU XTuner would choose float16, which DeepSpeed refuses there.
+    values = json.loads(Path(cfgs_name_path[f"deepspeed_{stage}"]).read_text(encoding="utf-8"))
+    values = {**values, "fp16": {"enabled": False}, "bf16": {"enabled": True}}
+    path = (job.work / CONFIG).with_name("deepspeed.json")
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return str(path)
 
 
 def _ended(work: Path) -> Path | None:
@@ -177,6 +204,7 @@ def _job(args: argparse.Namespace, chosen: recipe.Recipe, records: int) -> confi
         split=args.split,
         features=features,
         features_limit=round(args.features_gb * 1e9),
+        deepspeed_on_cpu=args.deepspeed_on_cpu,
         phi3=base.language_model(base.read_config(args.model)) == base.PHI3,
     )
 
@@ -255,6 +283,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--memory-gb", type=float, help="that we may take: of the GPU, or the CPU's"
     )
     parser.add_argument("--photo", type=Path, help="the result is asked about it")
+    parser.add_argument(
+        "--deepspeed-on-cpu", action="store_true", help="to rehearse what a GPU will do"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only say what is wrong with recipe, model or machine"
+    )
     parser.add_argument("--watch", action="store_true", help="end when standard input ends")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optimizer.lr=3e-4"

@@ -1,0 +1,74 @@
+# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
+"""DeepSpeed without a GPU: ZeRO-2 is killed, goes on, and its checkpoint becomes a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import Toy
+
+from training.xtuner import checkpoints
+from training.xtuner.model import read_weights
+
+ROOT = Path(__file__).parents[3]
+#: Forward passes, and between two checkpoints; two make a step of the optimizer.
+PASSES, EVERY = 12, 4
+
+
+def command(toy: Toy, work: Path) -> list[str]:
+    values = [f"data.iterations={PASSES}", f"save.every={EVERY}", "data.workers=0"]
+    values += ["data.batch_size=4", "optimizer.lr=3e-3", "model.lora.r=8", "model.lora.alpha=16"]
+    values += ["model.lora.dropout=0.0"]
+    return [
+        *(sys.executable, "-m", "training.xtuner.train", "critic-lora", "--deepspeed-on-cpu"),
+        *("--model", str(toy.model), "--data", str(toy.data), "--images", str(toy.images)),
+        *("--work", str(work), "--out", str(work / "model"), "--dtype", "fp32"),
+        *(word for value in values for word in ("--set", value)),
+    ]
+
+
+def progress(work: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (work / "progress.jsonl").read_text().splitlines()]
+
+
+def test_zero2_that_is_killed_goes_on_to_the_model_of_a_run_that_was_not(
+    toy: Toy, tmp_path: Path
+) -> None:
+    """The optimizer's state, which DeepSpeed keeps apart, comes back with the weights."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # each of the two has a core
+    both = [
+        subprocess.Popen(command(toy, work), cwd=ROOT, env=alone, stdout=subprocess.PIPE, text=True)
+        for work in (whole, killed)
+    ]
+    deadline = time.monotonic() + 300
+    while checkpoints.last(killed) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    both[1].send_signal(signal.SIGKILL)
+    assert both[1].wait() == -signal.SIGKILL
+    saved = checkpoints.last(killed)
+    assert saved is not None
+    assert (saved / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt").is_file(), "ZeRO's own"
+    assert not (killed / "trained").exists(), "it was killed in the middle"
+    ended = subprocess.run(
+        command(toy, killed), cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert f"resumed epoch: 0, iter: {saved.stem.removeprefix('iter_')}" in ended.stdout
+    assert json.loads(ended.stdout.splitlines()[-1])["answers"].keys() == {"model", "adapter"}
+    out, _ = both[0].communicate()
+    assert both[0].returncode == 0, out
+    assert progress(killed)[-1]["iteration"] == PASSES
+    assert len(list(killed.glob("iter_*.pth"))) <= 2
+    before = read_weights(toy.model)
+    expected, found = read_weights(whole / "model"), read_weights(killed / "model")
+    assert any((expected[name] != before[name]).any() for name in before), "nothing was learnt"
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4)
