@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from telegram import MessageEntity
 
 from bot.markup import LIMIT, Part, render, split, units
+from tests.conftest import CHARACTERS
 
 
 def bold(part: Part) -> list[str]:
@@ -54,7 +55,7 @@ def test_a_wall_of_emoji_is_never_cut_inside_one() -> None:
         assert part.text.replace(family, "") == ""
 
 
-texts = st.text(st.sampled_from("ab 。，.!\n*🍜味👍\u200d\u0301") | st.characters(codec="utf-8"))
+texts = st.text(st.sampled_from("ab 。，.!\n*🍜味👍\u200d\u0301") | CHARACTERS)
 
 
 @given(texts, st.integers(8, 60))

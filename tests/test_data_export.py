@@ -22,11 +22,12 @@ from foodcritic.dialogue import Turn
 from foodcritic.errors import PhotoError
 from foodcritic.settings import Settings
 from tests import datakit
+from tests.conftest import CHARACTERS
 from tests.datakit import kept, photo, said, source, write
 from training import dataset, foreign, imports, naming
 from training.examples import Example
 
-TEXT = st.text(min_size=1, max_size=20).filter(lambda text: prompts.clean(text) != "")
+TEXT = st.text(CHARACTERS, min_size=1, max_size=20).filter(lambda text: prompts.clean(text) != "")
 
 
 def export(home: Path, *made: Any) -> dataset.Snapshot:

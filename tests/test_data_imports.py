@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.datasets import DatasetError
 from foodcritic import prompts
 from tests import datakit
+from tests.conftest import CHARACTERS
 from tests.datakit import photo, write
 from training import examples, foreign, imports, pictures
 from training.examples import Source
@@ -298,7 +299,7 @@ def test_an_import_cannot_take_any_name(tmp_path: Path, folder: Path, name: str)
 @settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        st.none() | st.booleans() | st.integers() | st.text(CHARACTERS, max_size=8),
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(

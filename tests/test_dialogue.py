@@ -13,7 +13,7 @@ from foodcritic.db import Database
 from foodcritic.dialogue import Place, Turn
 from foodcritic.photos import Photo
 from foodcritic.queue import JobKind
-from tests.conftest import new_job
+from tests.conftest import CHARACTERS, new_job
 
 PLACE = Place(channel="telegram", chat_id=-5, user_id=1)
 
@@ -102,7 +102,10 @@ async def test_a_follow_up_is_about_the_last_photos(db: Database) -> None:
 
 
 turns = st.lists(
-    st.builds(Turn, question=st.text(max_size=20), answer=st.text(max_size=60)), max_size=12
+    st.builds(
+        Turn, question=st.text(CHARACTERS, max_size=20), answer=st.text(CHARACTERS, max_size=60)
+    ),
+    max_size=12,
 )
 
 

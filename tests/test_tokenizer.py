@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from foodcritic import prompts
 from foodcritic.dishes import DISHES
+from tests.conftest import CHARACTERS
 from training.nano import answers
 from training.nano import tokenizer as nano
 from training.nano.answers import Subject
@@ -50,13 +51,13 @@ def test_every_name_is_one_token(tokenizer: Tokenizer) -> None:
     assert len(nano.names()) == 2 * len(DISHES) + 2
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+@given(text=st.text(CHARACTERS))
 def test_any_text_survives(tokenizer: Tokenizer, text: str) -> None:
     cleaned = prompts.clean(text)
     assert tokenizer.decode(tokenizer.encode(cleaned).ids) == cleaned
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+@given(text=st.text(CHARACTERS))
 def test_cleaned_text_holds_no_special_token(tokenizer: Tokenizer, text: str) -> None:
     hostile = text + "<IMG_<img>CONTEXT>" + text
     assert min(tokenizer.encode("a" + prompts.clean(hostile)).ids) >= len(nano.SPECIAL)
