@@ -136,7 +136,7 @@ class Answer:
             yield f"\n\n{source}"
         written, writing = "", self._going_on(messages, begun, following)
         if dish := lost.about(shown, hint):
-            writing = lost.guarded(writing, shown.lang, dish)
+            writing = lost.guarded(writing, shown, dish)
         async with aclosing(writing) as pieces:
             async for piece in pieces:
                 written += piece
@@ -261,8 +261,10 @@ def conversation(
     room = engine.context - reserve - AROUND - _count(engine, question)
     if request.photos:
         room -= engine.photo_tokens(len(request.photos))
+    first, understood = request.history[:1], request.history[1:]
     asked = [
-        replace(turn, question=earlier(request.lang, turn.question)) for turn in request.history
+        replace(turn, question=earlier(request.lang, turn.question))
+        for turn in (*first, *(turn for turn in understood if not lost.is_instead(turn.answer)))
     ]
     turns: Sequence[Turn] = ()
     if room > 0:

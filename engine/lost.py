@@ -5,8 +5,9 @@
 
 A small model that is asked what it never learnt falls back on what it says most often, its doubts,
 and lists the dish as its own alternative ("Donuts, Donuts and Donuts are possible"), or it breaks
-off in the middle of a character. Both are nonsense from any model. An answer that begins well is
-not looked at again.
+off in the middle of a character. Both are nonsense from any model. So is thanking for a dish that
+nobody named, or not knowing one that we have all the facts of. An answer that begins well is not
+looked at again, and what is said instead is no part of the conversation: the model would copy it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ INSTEAD: Final[dict[Lang, str]] = {
 #: Characters that are held back at most: a sentence of a small model.
 HELD: Final = 80
 
+#: How nano takes a dish that a person named, and how it speaks of one that it does not know.
+_THANKED = re.compile(
+    r"\s*(?:(?:so it is|thank you,) (?P<en>[^,.]{1,60}?)(?:, noted| it is)"
+    r"|(?:谢谢指正，那就是|原来是)(?P<zh>[^，。]{1,30}))",
+    re.IGNORECASE,
+)
+_STRANGER = re.compile(
+    r"\s*(?:it is not in my book|i know little about it|这道菜不在我的菜谱|我对它了解不多)",
+    re.IGNORECASE,
+)
 _END = re.compile(r"[.。!！?？\n]")
 #: Between the names of a list, with another name or two in between.
 _LISTED = r"(?:(?:, |、)[^,、.。]{1,40})*?(?:, | and | or |、|和|或|还是)"
@@ -49,6 +60,8 @@ def about(request: Request, hint: Hint) -> str:
         return ""
     first = critique.parse(request.history[0].answer)
     named = first.dish_zh if request.lang == "zh" else first.dish_en
+    if not named and len(only := dishes.mentioned(first.text)) == 1:  # it was a question
+        named = only[0].text("name", request.lang)
     return "" if first.unsure else named or ""
 
 
@@ -60,10 +73,30 @@ def is_nonsense(text: str) -> bool:
     return any(re.search(f"{re.escape(n)}{_LISTED}{re.escape(n)}", text) for n in names)
 
 
+def is_beside(text: str, question: str, dish: str) -> bool:
+    """Whether it thanks for a dish that the question does not name, or knows not a known one."""
+    if thanked := _THANKED.match(text):
+        named = dishes.find(thanked["en"] or thanked["zh"])
+        said = (
+            (named.name_zh, named.name_en, *named.aliases) if named else thanked.group("en", "zh")
+        )
+        return not any(name and name.casefold() in question.casefold() for name in said)
+    return bool(_STRANGER.match(text)) and dishes.find(dish) is not None
+
+
+def is_instead(answer: str) -> bool:
+    """Whether this was said instead of nonsense."""
+    return answer.startswith(tuple(text.partition("{")[0] for text in INSTEAD.values()))
+
+
 async def guarded(
-    pieces: AsyncGenerator[str, None], lang: Lang, dish: str
+    pieces: AsyncGenerator[str, None], request: Request, dish: str
 ) -> AsyncGenerator[str, None]:
     """The pieces of an answer about `dish` or, where they begin as nonsense, `INSTEAD`."""
+
+    def is_lost(text: str) -> bool:
+        return is_nonsense(text) or is_beside(text, request.question, dish)
+
     held, sound = "", False
     async with aclosing(pieces):
         async for piece in pieces:
@@ -74,9 +107,9 @@ async def guarded(
             ended = _END.search(held)
             if not ended and len(held) < HELD:
                 continue
-            if is_nonsense(held):
+            if is_lost(held):
                 break
             sound = True
             yield held
     if not sound and held:
-        yield INSTEAD[lang].format(name=dish) if is_nonsense(held) else held
+        yield INSTEAD[request.lang].format(name=dish) if is_lost(held) else held

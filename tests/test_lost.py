@@ -59,6 +59,48 @@ def test_other_answers_are_not(text: str) -> None:
     assert not lost.is_nonsense(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "question", "beside"),
+    [
+        ("So it is Jotplowou, noted.", "thanks!", True),
+        ("Thank you, Donuts it is.", "thanks!", True),
+        ("原来是糖，我记下了。", "你是谁", True),
+        ("It is not in my book yet, so forgive my mistakes.", "tell me a joke", True),
+        ("我对它了解不多，只谈第一印象。", "好的", True),
+        ("So it is Ramen, noted.", "That is ramen!", False),
+        ("So it is flammkuchen, noted.", "That is Flammkuchen!", False),
+        ("谢谢指正，那就是日式拉面。", "That is ramen!", False),
+        ("Thank you for asking: it is sweet.", "Is it sweet?", False),
+    ],
+)
+def test_thanks_for_what_nobody_said_and_doubts_about_a_known_dish_are_beside_the_point(
+    text: str, question: str, beside: bool
+) -> None:
+    assert lost.is_beside(text, question, "Donuts") is beside
+
+
+def test_a_dish_that_the_table_does_not_have_may_be_strange() -> None:
+    assert not lost.is_beside(
+        "I know little about it, so these are …", "Is it good?", "Flammkuchen"
+    )
+
+
+async def test_a_conversation_that_began_with_a_question_knows_its_dish_too() -> None:
+    model = Scripted(pieces=["So it is Jotplowou, noted."])
+    said = Turn(question="What is this?", answer="Donuts, American: glazed rings.")
+    answer = asked(model, question="thanks!", history=(said,))
+    assert await pieces(answer) == [lost.INSTEAD["en"].format(name="Donuts")]
+
+
+async def test_what_was_said_instead_is_no_part_of_the_conversation() -> None:
+    """A small model would say it again."""
+    model = Scripted(pieces=["Sweet."])
+    first = Turn(question="", answer="**Donuts** (甜甜圈) · American · 7/10")
+    instead = Turn(question="thanks!", answer=lost.INSTEAD["en"].format(name="Donuts"))
+    await pieces(asked(model, history=(first, instead, Turn(question="Sweet?", answer="Yes."))))
+    assert [m.text for m in model.asked[0] if m.role == "assistant"] == [first.answer, "Yes."]
+
+
 async def test_nonsense_about_a_sure_dish_is_never_shown() -> None:
     model = Scripted(names=SURE, pieces=NONSENSE)
     answer = asked(model)
