@@ -1,4 +1,4 @@
-"""What the tables are made of: enumerations stored by value, UTC times, JSON, named constraints."""
+"""What the tables are made of: enumerations stored by value, UTC times, JSON, keys, constraints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class JobStatus(StrEnum):
@@ -142,3 +142,27 @@ class Base(DeclarativeBase):
             )
         },
     }
+
+
+def numbered() -> Mapped[int]:
+    """A number that the database gives out."""
+    return mapped_column(BigId, primary_key=True, autoincrement=True)
+
+
+def owner(table: str, column: str) -> sa.ForeignKeyConstraint:
+    """The person or chat that a row is of, and goes with."""
+    # A group that becomes a supergroup changes its number: the cascade carries its rows along.
+    return sa.ForeignKeyConstraint(
+        ["channel", column],
+        [f"{table}.channel", f"{table}.id"],
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    )
+
+
+def when(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """A partial index: it holds only the rows `where` is true of."""
+    condition = sa.text(where)
+    return sa.Index(
+        name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition
+    )
