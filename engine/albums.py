@@ -46,7 +46,7 @@ _BEST: Final[dict[Lang, re.Pattern[str]]] = {
         r"哪一?[张个道盘碗](?:照片|菜)?[更最](?P<what>[\u4e00-\u9fff]{1,6}?)[呢吗啊]?[?？]?$"
     ),
     "en": re.compile(
-        r"which (?:one|(?:one )?of (?:them|these)|photo|picture|dish) is (?:the )?"
+        r"which (?:(?:one|(?:one )?of (?:them|these)|photo|picture|dish) )?is (?:the )?"
         r"(?:(?P<more>more|most) )?(?P<what>(?(more)\w+|\w+(?:er|est)))\b[ ?.!]*$",
         re.IGNORECASE,
     ),
@@ -116,7 +116,7 @@ def parts(request: "Request", most: int) -> list[tuple[str, "Request"]]:
     chosen, unknown = _chosen(request, count)
     numbers = sorted({(number - 1) // most + 1 for number in chosen})
     asked = _without_places(request) if unknown or len(numbers) == 1 else request
-    if not numbers and request.history:
+    if not numbers:
         asked = replace(asked, question=_of_each(asked.question))
     found: list[tuple[str, Request]] = []
     for number in numbers or range(1, len(groups) + 1):
@@ -124,7 +124,9 @@ def parts(request: "Request", most: int) -> list[tuple[str, "Request"]]:
         shown = _about(asked, groups[number - 1], number)
         found.append((heading.format(number=number, count=len(groups)), shown))
     note = _NOTE[request.lang].format(count=count)
-    told = not request.history or any(note in turn.answer for turn in request.history)
+    compares = asked.question != request.question and not numbers
+    told = any(note in turn.answer for turn in request.history)
+    told = told or not (request.history or compares)
     if unknown or not (numbers or told):
         found[0] = (f"{note}\n\n{found[0][0]}", found[0][1])
     return found

@@ -108,6 +108,16 @@ async def test_else_each_photo_is_asked_about_and_the_answer_says_why_once() -> 
     assert NOTE not in str(model.asked)
 
 
+async def test_a_comparison_that_comes_with_the_album_is_no_other() -> None:
+    """A model that sees one photo would answer it with anything."""
+    for question in ("Which is healthiest?", "Which is the healthiest?"):
+        text, model = await answered(replace(follow_up(question), history=()))
+        assert text.startswith(NOTE)
+        assert {m[-1].text.rpartition("\n")[2] for m in model.asked} == {"Question: Is it healthy?"}
+    text, _ = await answered(replace(follow_up("Is it healthy?"), history=()))
+    assert text.startswith("Yes.")
+
+
 async def test_a_photo_that_there_is_not_is_no_other_one() -> None:
     text, model = await answered(follow_up("Is photo 9 healthy?"))
     assert text.startswith(NOTE)

@@ -1,6 +1,7 @@
 """Imports point one way, and heavy libraries stay behind the file that wraps them."""
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -226,3 +227,17 @@ def test_nothing_asks_for_a_second_connection_in_a_transaction() -> None:
         if (lines := second_connections(path.read_text(encoding="utf-8")))
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_every_page_can_be_found_from_the_readme(readme: str) -> None:
+    """And no link leads nowhere."""
+    found, new = set[Path](), {ROOT / readme}
+    while new:
+        page = new.pop()
+        found.add(page)
+        linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+        there = {(page.parent / link).resolve() for link in linked}
+        assert not [path for path in there if not path.exists()], page
+        new |= {path for path in there if path.suffix == ".md"} - found
+    assert {*(ROOT / "docs").glob("*.md")} <= found
