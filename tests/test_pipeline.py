@@ -21,7 +21,7 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import basis, checks, evaluate, forget, pipeline, replay
+from training import basis, checks, evaluate, forget, pipeline, replay, stages
 from training.run import Step, Trained, TrainingError
 
 pytestmark = pytest.mark.long
@@ -229,7 +229,7 @@ async def test_a_run_killed_after_training_is_judged_without_training_again(
 
     run = await asked(taught)
     with monkeypatch.context() as dying:
-        dying.setattr(pipeline, "_gate", killed)
+        dying.setattr(stages, "_gate", killed)
         with pytest.raises(asyncio.CancelledError):
             await pipeline.work(taught, taught.settings, run)
     again = await runs.claim(taught, "another")
@@ -298,7 +298,7 @@ async def test_what_a_gpu_worker_serves_by_default_is_what_is_trained(
     assert (version.base, ended.base) == (hub.DEFAULT, hub.DEFAULT)
     await registry.say_base(db, "critic", registry.NANO)
     with pytest.raises(DatasetError, match=r"began with Open.*and now nano serves"):
-        await pipeline._stages(pipeline._Work(db, db.settings, ended, print))
+        await stages.go(stages.Work(db, db.settings, ended, print))
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
