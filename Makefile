@@ -5,6 +5,7 @@ PY := .venv/bin/python
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
           --no-emit-index-url --no-emit-find-links
 
+OURS := foodcritic bot engine web migrations training/nano $(wildcard training/*.py)
 # Of what is installed, the modules that are compiled when they are first imported, if ever.
 SELDOM := /tests?/|/openai/types/|/(mypyc?|(aio)?botocore|redis|mpl_toolkits)/|/pygments/lexers/|/fontTools/(?!misc|ttLib)
 
@@ -31,7 +32,7 @@ $(UV):
 .venv/.dev: requirements-dev.lock .venv/.installed
 	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements-dev.lock
 	# Once, and not in each of the tests' processes that start together; not what hardly any imports.
-	-@$(PY) -m compileall -qq -j 0 -x '$(SELDOM)' .venv/lib
+	-@$(PY) -m compileall -qq -j 0 -x '$(SELDOM)' .venv/lib $(OURS)
 	@touch $@
 
 install: .venv/.installed ## what a user runs: .venv, no torch
