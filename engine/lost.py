@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from engine import claims
 from foodcritic import critique, dishes
 from foodcritic.dishes import Lang
 from foodcritic.prompts import Hint
@@ -32,6 +33,16 @@ INSTEAD: Final[dict[Lang, str]] = {
         "calories, what goes with it, or where it comes from."
     ),
 }
+#: The same, where it was only thanks.
+WELCOME: Final[dict[Lang, str]] = {
+    "zh": "不客气。关于{name}还想知道什么？也可以发下一道菜。",
+    "en": "You are welcome. What else about {name}? Or send me the next dish.",
+}
+_COURTESY = re.compile(
+    r"\W*(?:many )?(?:thanks?(?: you)?(?: (?:so|very) much| a lot)?|thx|ok(?:ay)?|great|good|nice"
+    r"|cool|(?:多谢|谢谢)(?:你|您|啦|了)?|好(?:的|吧|呀)?|嗯+|哦|不错)?\W*",
+    re.IGNORECASE,
+)
 #: Characters that are held back at most: a sentence of a small model.
 HELD: Final = 80
 
@@ -45,6 +56,8 @@ _STRANGER = re.compile(
     r"\s*(?:it is not in my book|i know little about it|这道菜不在我的菜谱|我对它了解不多)",
     re.IGNORECASE,
 )
+#: Half a word of each language, in English; Chinese does so on purpose.
+_MIXED = re.compile(r"[a-z][\u4e00-\u9fff]|[\u4e00-\u9fff][a-z]", re.IGNORECASE)
 _END = re.compile(r"[.。!！?？\n]")
 #: Between the names of a list, with another name or two in between.
 _LISTED = r"(?:(?:, |、)[^,、.。]{1,40})*?(?:, | and | or |、|和|或|还是)"
@@ -56,6 +69,9 @@ def about(request: Request, hint: Hint) -> str:
         return ""
     if hint.candidates:
         return hint.candidates[0].name(request.lang)
+    for turn in reversed(request.history[1:]):
+        if said := claims.claimed(request.lang, turn.question):
+            return said
     if not request.history:
         return ""
     first = critique.parse(request.history[0].answer)
@@ -84,9 +100,16 @@ def is_beside(text: str, question: str, dish: str) -> bool:
     return bool(_STRANGER.match(text)) and dishes.find(dish) is not None
 
 
+def instead(request: Request, dish: str) -> str:
+    """What is said instead of nonsense."""
+    texts = WELCOME if _COURTESY.fullmatch(request.question) else INSTEAD
+    return texts[request.lang].format(name=dish)
+
+
 def is_instead(answer: str) -> bool:
     """Whether this was said instead of nonsense."""
-    return answer.startswith(tuple(text.partition("{")[0] for text in INSTEAD.values()))
+    texts = (*INSTEAD.values(), *WELCOME.values())
+    return answer.startswith(tuple(text.partition("{")[0] for text in texts))
 
 
 async def guarded(
@@ -95,7 +118,8 @@ async def guarded(
     """The pieces of an answer about `dish` or, where they begin as nonsense, `INSTEAD`."""
 
     def is_lost(text: str) -> bool:
-        return is_nonsense(text) or is_beside(text, request.question, dish)
+        mixed = request.lang == "en" and _MIXED.search(text)
+        return bool(mixed) or is_nonsense(text) or is_beside(text, request.question, dish)
 
     held, sound = "", False
     async with aclosing(pieces):
@@ -112,4 +136,4 @@ async def guarded(
             sound = True
             yield held
     if not sound and held:
-        yield INSTEAD[request.lang].format(name=dish) if is_lost(held) else held
+        yield instead(request, dish) if is_lost(held) else held

@@ -88,8 +88,47 @@ def test_a_dish_that_the_table_does_not_have_may_be_strange() -> None:
 async def test_a_conversation_that_began_with_a_question_knows_its_dish_too() -> None:
     model = Scripted(pieces=["So it is Jotplowou, noted."])
     said = Turn(question="What is this?", answer="Donuts, American: glazed rings.")
-    answer = asked(model, question="thanks!", history=(said,))
+    answer = asked(model, question="Why?", history=(said,))
     assert await pieces(answer) == [lost.INSTEAD["en"].format(name="Donuts")]
+
+
+@pytest.mark.parametrize(
+    ("lang", "question", "said"),
+    [
+        *(("en", q, lost.WELCOME["en"]) for q in ("thanks!", "Thank you so much", "ok", "👍")),
+        *(("zh", q, lost.WELCOME["zh"]) for q in ("谢谢！", "好的", "嗯嗯")),
+        ("en", "OK, and why?", lost.INSTEAD["en"]),
+        ("zh", "好吃吗", lost.INSTEAD["zh"]),
+    ],
+)
+async def test_thanks_that_are_not_understood_are_welcome(
+    lang: str, question: str, said: str
+) -> None:
+    model = Scripted(names=SURE, pieces=["Donuts, Donuts and Donuts are possible."])
+    answer = asked(model, lang=lang, question=question)
+    name = "甜甜圈" if lang == "zh" else "Donuts"
+    assert await pieces(answer) == [said.format(name=name)]
+    assert lost.is_instead(answer.text)
+
+
+async def test_half_a_chinese_word_in_english_is_nonsense() -> None:
+    broken = Scripted(names=SURE, pieces=["This is 寿司ulgian food."])
+    assert lost.is_instead("".join(await pieces(asked(broken))))
+    named = Scripted(names=SURE, pieces=["Donuts (甜甜圈) are sweet."])
+    assert await pieces(asked(named)) == ["Donuts (甜甜圈) are sweet."]
+
+
+async def test_a_dish_that_a_person_named_is_what_is_spoken_of_from_then_on() -> None:
+    """Of one that it does not know, a model may say so."""
+    first = Turn(question="", answer="**Donuts** (甜甜圈) · American · 7/10")
+    claim = Turn(question="No, it's a bagel", answer="Thank you, bagel it is.")
+    told = Turn(question="Tasty?", answer="Yes.")
+    strange = Scripted(pieces=["I know little about it."])
+    answer = asked(strange, question="Sweet?", history=(first, claim, told))
+    assert await pieces(answer) == ["I know little about it."]
+    lost_again = Scripted(pieces=["So it is Pho, noted."])
+    answer = asked(lost_again, question="Sweet?", history=(first, claim, told))
+    assert await pieces(answer) == [lost.INSTEAD["en"].format(name="bagel")]
 
 
 async def test_what_was_said_instead_is_no_part_of_the_conversation() -> None:
