@@ -31,11 +31,14 @@ log = structlog.get_logger(__name__)
 
 #: How often a handler that raises is tried.
 ATTEMPTS = 3
-#: How many processes may die with an update in hand before it is taken for what kills them.
-DEATHS = 50
-#: Updates taken in hand at the same time, and at once. The rest stays in the inbox: what a dying
-#: process had in hand is counted against it (DEATHS).
+#: How many processes may die with an update in hand before it is taken for what kills them; and
+#: with the apology for it.
+DEATHS, APOLOGIES = 50, 3
+#: Updates taken in hand at the same time, and at once. The rest stays in the inbox.
 IN_HAND, PAGE = 128, 32
+#: Seconds that an update with which processes died is handled before the next such begins. So one
+#: that kills takes no others with it, and where no process lives long each gets a few done.
+ALONE = 5.0
 #: Seconds before a failed handler is tried again, times the attempt.
 RETRY = 0.5
 #: Seconds handled updates wait to be marked in one batch.
@@ -88,6 +91,7 @@ class Dispatcher:
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._suspects = asyncio.Lock()
         self._in_hand = 0
         self._done: list[Letter] = []
         self._some_done = asyncio.Event()
@@ -160,7 +164,10 @@ class Dispatcher:
         try:
             while lane.letters and (letters := await self._next(lane)):
                 try:
-                    await self._deal(letters)
+                    if max(letter.attempts for letter in letters) < inbox.SUSPECT:
+                        await self._deal(letters)
+                    else:
+                        await self._deal_alone(letters)
                 finally:
                     self._in_hand -= len(letters)
         finally:
@@ -184,6 +191,18 @@ class Dispatcher:
         for letter in album[: albums.PHOTOS]:
             lane.letters.remove(letter)
         return album[: albums.PHOTOS]
+
+    async def _deal_alone(self, letters: list[Letter]) -> None:
+        """Handle what may kill, while nothing else of its kind is being begun."""
+        async with self._suspects:
+            if self._stopping:
+                return
+            await inbox.begun(self._db, *letters)
+            dealing = asyncio.create_task(self._deal(letters), name="suspect")
+            self._tasks.add(dealing)
+            dealing.add_done_callback(self._left)
+            await asyncio.wait({dealing}, timeout=ALONE)
+        await dealing
 
     async def _deal(self, letters: list[Letter]) -> None:
         """Handle one update or album, again if it fails, and note that it is done."""
@@ -222,10 +241,12 @@ class Dispatcher:
 
     async def _give_up(self, letter: Letter) -> None:
         """Take an update out of the way that may have killed every process that had it."""
-        await inbox.refused(self._db, letter, "given up")
         log.error("update_given_up", number=letter.update_id, attempts=letter.attempts)
-        with contextlib.suppress(Exception):  # it may be unreadable, too
-            await self._say_sorry(Update.de_json(dict(letter.payload), self._bot))
+        await inbox.begun(self._db, letter)
+        if letter.attempts < DEATHS + APOLOGIES:  # before it is settled: a death must not lose it
+            with contextlib.suppress(Exception):  # it may be unreadable, too
+                await self._say_sorry(Update.de_json(dict(letter.payload), self._bot))
+        await inbox.refused(self._db, letter, "given up")
 
     async def _say_sorry(self, update: Update | Album) -> None:
         """Whatever fails here must not keep an update from being settled."""

@@ -2,6 +2,7 @@
 
     await receive(db, source, [(update_id, payload), …])   committed; now Telegram may hear of it
     for update in await waiting(db, source): …             oldest first, a dead process's too
+        await begun(db, update)                            a suspect's handling begins
         await handled(db, update)                          done: the payload is emptied
         await refused(db, update, "reason")                cannot be handled: kept, out of the way
     await offset(db, source)                               where long polling resumes
@@ -25,6 +26,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from foodcritic import tables
 from foodcritic.db import Database
 
+#: Processes that died with an update in hand, whatever they were doing, from which on it may be
+#: what kills. It is then handled alone of its kind, and counted only as that begins: `begun`.
+SUSPECT: Final = 2
 #: Rows deleted in one transaction.
 _PAGE: Final = 5000
 
@@ -81,41 +85,51 @@ async def receive(
 async def waiting(
     db: Database, source: str, *, after: int = 0, limit: int = 100
 ) -> tuple[Update, ...]:
-    """Updates not handled yet, oldest first, with `Update.id` above `after`; counts the attempt.
+    """Updates not handled yet, oldest first, with `Update.id` above `after`.
+
+    Counts the attempt, but for suspects (`begun`).
 
     A process passes the last id it was given as `after`, and starts with 0: so it is given each
     update once, and its successor those it left unhandled.
     """
     async with db.write(durable=False) as session:
-        ids = list(
-            await session.scalars(
-                sa.select(U.id)
+        rows = (
+            await session.execute(
+                sa.select(U.id, U.update_id, U.payload, U.received, U.attempts)
                 .where(sa.text("updates.handled IS NULL"), U.source == source, U.id > after)
                 .order_by(U.id)
                 .limit(limit)
             )
+        ).all()
+        if rows:
+            await session.execute(
+                sa.update(U)
+                .where(U.id.in_([row.id for row in rows]), U.attempts < SUSPECT)
+                .values(attempts=U.attempts + 1)
+                .execution_options(synchronize_session=False)
+            )
+    return tuple(
+        Update(
+            id=row.id,
+            source=source,
+            update_id=row.update_id,
+            payload=row.payload or {},
+            received=row.received,
+            attempts=row.attempts,
         )
-        if not ids:
-            return ()
-        rows = await session.execute(
+        for row in rows
+    )
+
+
+async def begun(db: Database, *updates: Update) -> None:
+    """Count an attempt at suspects, as their handling begins."""
+    async with db.write(durable=False) as session:
+        await session.execute(
             sa.update(U)
-            .where(U.id.in_(ids))
+            .where(U.id.in_([update.id for update in updates]))
             .values(attempts=U.attempts + 1)
-            .returning(U.id, U.update_id, U.payload, U.received, U.attempts)
             .execution_options(synchronize_session=False)
         )
-        found = [
-            Update(
-                id=row.id,
-                source=source,
-                update_id=row.update_id,
-                payload=row.payload or {},
-                received=row.received,
-                attempts=row.attempts - 1,
-            )
-            for row in rows
-        ]
-    return tuple(sorted(found, key=lambda update: update.id))
 
 
 async def handled(db: Database, *updates: Update) -> None:

@@ -145,3 +145,91 @@ async def test_what_cannot_be_noted_stops_everything_and_is_handled_by_the_next(
     assert (await settled(db, 3))[3] is None
     await following.drain(1.0)
     await task
+
+
+async def died_with(db: Database, *texts: str, deaths: int) -> None:
+    """Updates of so many people, with which so many processes have died."""
+    await inbox.receive(db, SOURCE, [message(n, t, n) for n, t in enumerate(texts, 1)])
+    async with db.write() as session:
+        await session.execute(sa.update(tables.Update).values(attempts=deaths))
+
+
+class Waiting(Handlers):
+    """Handlers that end when told to."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        self.go = asyncio.Event()
+
+    async def handle(self, update: Update | Album) -> None:
+        await super().handle(update)
+        await self.go.wait()
+
+
+async def attempts(db: Database) -> list[int]:
+    async with db.read() as session:
+        return list(
+            await session.scalars(sa.select(tables.Update.attempts).order_by(tables.Update.id))
+        )
+
+
+async def test_updates_that_processes_died_with_are_begun_and_counted_one_at_a_time(
+    db: Database,
+) -> None:
+    """Else one that kills would be the end of all that came beside it, again and again."""
+    await died_with(db, "a", "b", "c", deaths=inbox.SUSPECT)
+    await inbox.receive(db, SOURCE, [message(4, "fresh", 4)])
+    handlers = Waiting(db)
+    running = dispatcher(db, handlers)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(60):
+        while len(handlers.seen) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert set(handlers.seen) == {"a", "fresh"}
+    assert await attempts(db) == [inbox.SUSPECT + 1, inbox.SUSPECT, inbox.SUSPECT, 1]
+    handlers.go.set()
+    assert set(await settled(db, 4)) == {1, 2, 3, 4}
+    assert handlers.seen[2:] == ["b", "c"]
+    await running.drain(1.0)
+    await task
+
+
+async def test_one_that_takes_long_does_not_hold_up_the_others(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ALONE", 0.01)
+    await died_with(db, "a", "b", "c", deaths=inbox.SUSPECT)
+    handlers = Waiting(db)
+    running = dispatcher(db, handlers)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(60):
+        while len(handlers.seen) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert await _settled(db) == {}
+    await running.drain(0.01)  # and is cancelled with the rest
+    await task
+
+
+class Apologising(Handlers):
+    """Notes what was settled as it apologised."""
+
+    settled: dict[int, str | None] | None = None
+
+    async def apologise(self, update: Update | Album) -> None:
+        self.settled = await _settled(self._db)
+
+
+@pytest.mark.parametrize(("more", "apologises"), [(0, True), (dispatch.APOLOGIES, False)])
+async def test_what_is_given_up_is_apologised_for_first(
+    db: Database, more: int, apologises: bool
+) -> None:
+    """A death in between loses nobody's message, unless it is the apology that kills."""
+    await died_with(db, "a", deaths=dispatch.DEATHS + more)
+    handlers = Apologising(db)
+    running = dispatcher(db, handlers)
+    task = asyncio.create_task(running.run())
+    assert await settled(db, 1) == {1: "given up"}
+    assert handlers.settled == ({} if apologises else None)
+    assert handlers.seen == []
+    await running.drain(1.0)
+    await task

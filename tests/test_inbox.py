@@ -29,6 +29,16 @@ async def test_an_update_is_kept_until_it_is_handled(db: Database) -> None:
     assert await inbox.waiting(db, BOT) == ()
 
 
+async def test_what_processes_died_with_counts_only_as_its_handling_begins(db: Database) -> None:
+    """Otherwise they that wait behind what kills would be given up for it."""
+    await inbox.receive(db, BOT, [(7, {}), (8, {})])
+    for deaths in (*range(inbox.SUSPECT), inbox.SUSPECT, inbox.SUSPECT):
+        first, second = await inbox.waiting(db, BOT)
+        assert (first.attempts, second.attempts) == (deaths, deaths)
+    await inbox.begun(db, first)
+    assert [u.attempts for u in await inbox.waiting(db, BOT)] == [inbox.SUSPECT + 1, inbox.SUSPECT]
+
+
 async def test_the_same_update_twice_is_one(db: Database) -> None:
     await inbox.receive(db, BOT, [(7, {"a": 1})])
     assert await inbox.receive(db, BOT, [(7, {"a": 2}), (8, {})]) == 1
