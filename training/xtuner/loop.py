@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier, get_rank, get_world_size
+from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from PIL import UnidentifiedImageError
@@ -48,7 +48,8 @@ class ResumingLoop(TrainLoop):
         if self._iter:
             self._count_anew()
             self.dataloader.sampler.skip = self._iter
-            self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        # Another one: loader processes read ahead as soon as they are there, and saw no features.
+        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         self.runner.message_hub.update_info("split", self.split)
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
@@ -78,15 +79,57 @@ class ResumingLoop(TrainLoop):
             return
         photos = [dataset.photo(index) for index in range(len(dataset))]
         wanted = [photo for photo in dict.fromkeys(photos) if photo is not None]
-        left = cache.missing(dataset.features, wanted)[get_rank() :: get_world_size()]
+        missing = cache.missing(dataset.features, wanted)
+        barrier()  # nobody writes before everybody knows what is missing
+        left = missing[get_rank() :: get_world_size()]
+        model = critic(self.runner.model)
+        turns = Turns(model)
         if left and self.features_limit:
-            model = critic(self.runner.model)
             workers = self.dataloader.num_workers
             tiles = DataLoader(Tiles(dataset, left), batch_size=None, num_workers=workers)
             limit = self.features_limit // get_world_size()
-            made = cache.fill(dataset.features, tiles, model.look, limit, wanted)
+            made = cache.fill(dataset.features, tiles, turns.look, limit, wanted)
             self.runner.logger.info(f"kept the features of {made} of {len(left)} photos")
+        turns.end()
         barrier()
+        if get_world_size() > 1:  # each step all see photos, or all see features
+            lacking = turns.sum(len(cache.missing(dataset.features, wanted)))
+            if lacking:
+                self.runner.logger.warning("not all features are kept: every photo is seen anew")
+                dataset.features = None
+        model.sees_features = dataset.features is not None
+
+
+class Turns:
+    """Several processes that look at photos, each at as many as it has.
+
+    ZeRO-3 cuts the vision encoder up among them, and puts a layer together when all of them come to
+    it: whoever is through looks at nothing until the others are.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        shared = any(hasattr(weight, "ds_id") for weight in model.model.vision_model.parameters())
+        self.together = shared and get_world_size() > 1
+
+    def look(self, tiles: torch.Tensor) -> torch.Tensor:
+        """As `Critic.look`."""
+        if self.together:
+            self.sum(1)
+        features: torch.Tensor = self.model.look(tiles)
+        return features
+
+    def end(self) -> None:
+        """Wait until all are through."""
+        size = self.model.image_size
+        while self.together and self.sum(0):
+            self.model.look(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+
+    def sum(self, mine: int) -> int:
+        """What all processes say together."""
+        counts = torch.tensor(mine, device=next(self.model.parameters()).device)
+        all_reduce(counts)
+        return int(counts)
 
 
 class Tiles(Dataset[tuple[Path, torch.Tensor]]):
@@ -108,8 +151,8 @@ class Tiles(Dataset[tuple[Path, torch.Tensor]]):
 
 def critic(model: Any) -> Any:
     """The model inside DeepSpeed's and torch's wrappers."""
-    while not hasattr(model, "look"):
-        model = model.model if hasattr(model, "model") else model.module
+    while not hasattr(type(model), "look"):  # DeepSpeed's engine lends itself its module's
+        model = model.module if hasattr(model, "module") else model.model
     return model
 
 

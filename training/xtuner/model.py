@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig
@@ -53,6 +54,8 @@ class Critic(InternVL_V1_5):
         self.model.language_model.config.use_cache = False
         self.head_on_labels = head_on_labels
         self.augment = augment
+        #: Whether photos come as features; told by the loop.
+        self.sees_features = False
         config = AutoConfig.from_pretrained(kwargs["model_path"], trust_remote_code=True)
         self.image_size: int = config.force_image_size
         if weights == "fp32":
@@ -134,6 +137,8 @@ class Critic(InternVL_V1_5):
                     "its picture; raise data.max_length"
                 )
             embeds = embeds.masked_scatter(selected, features.to(embeds.dtype))
+        elif self.training and get_world_size() > 1:
+            embeds = embeds + 0 * self._nothing().to(embeds.dtype)
         labelled = labels[:, 1:] != IGNORE_INDEX
         if self.head_on_labels:
             hidden = core.model(inputs_embeds=embeds, attention_mask=None)
@@ -156,6 +161,22 @@ class Critic(InternVL_V1_5):
         if kept is not None:
             found.append(model.mlp1(kept.to(model.mlp1[-1].weight.dtype)).flatten(0, 1))
         return torch.cat(found) if found else None
+
+    def _nothing(self) -> Tensor:
+        """A number that took the way of a photo.
+
+        Several processes exchange weights and gradients layer by layer: one whose batch has no
+        photo has to come to all of them, too.
+        """
+        projector, size = self.model.mlp1, self.image_size
+        device = self.decoder.get_input_embeddings().weight.device
+        if self.sees_features:
+            width = projector[0].normalized_shape[0]
+            features = self._features(None, torch.zeros(1, 1, width, device=device))
+        else:
+            features = self._features(torch.zeros(1, 3, size, size, device=device), None)
+        assert features is not None
+        return features.sum()
 
     def _vision_is_frozen(self) -> bool:
         return self.freeze_visual_encoder and not self.use_visual_encoder_lora

@@ -44,7 +44,7 @@ def test_zero2_that_is_killed_goes_on_to_the_model_of_a_run_that_was_not(
 ) -> None:
     """The optimizer's state, which DeepSpeed keeps apart, comes back with the weights."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # each of the two has a core
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # each has a core, and adds up in one order
     both = [
         subprocess.Popen(command(toy, work), cwd=ROOT, env=alone, stdout=subprocess.PIPE, text=True)
         for work in (whole, killed)
@@ -59,7 +59,7 @@ def test_zero2_that_is_killed_goes_on_to_the_model_of_a_run_that_was_not(
     assert (saved / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt").is_file(), "ZeRO's own"
     assert not (killed / "trained").exists(), "it was killed in the middle"
     ended = subprocess.run(
-        command(toy, killed), cwd=ROOT, check=True, capture_output=True, text=True
+        command(toy, killed), cwd=ROOT, env=alone, check=True, capture_output=True, text=True
     )
     assert f"resumed epoch: 0, iter: {saved.stem.removeprefix('iter_')}" in ended.stdout
     assert json.loads(ended.stdout.splitlines()[-1])["answers"].keys() == {"model", "adapter"}
@@ -72,3 +72,34 @@ def test_zero2_that_is_killed_goes_on_to_the_model_of_a_run_that_was_not(
     assert any((expected[name] != before[name]).any() for name in before), "nothing was learnt"
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_under_zero3_see_unlike_batches_and_learn_the_same(
+    toy: Toy, tmp_path: Path
+) -> None:
+    """Photos to look at that do not share out evenly, and batches without a photo."""
+    records = [row for row in toy.records if not row.get("image")][:3] + toy.records[:8]
+    data = tmp_path / "train.json"
+    data.write_text(json.dumps(records), encoding="utf-8")
+    small = ("data.iterations=12", "data.batch_size=1", "data.accumulate=1", "data.workers=1")
+    values = (*small, "save.every=100", "optimizer.lr=1e-3")
+    many = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+    work = tmp_path / "work"
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", *many, "training.xtuner.train", "critic-full"),
+            *("--model", str(toy.model), "--data", str(data), "--images", str(toy.images)),
+            *("--work", str(work), "--out", str(tmp_path / "model"), "--deepspeed-on-cpu"),
+            *("--features", str(tmp_path / "features")),
+            *(word for value in values for word in ("--set", value)),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert ended.returncode == 0, ended.stderr[-5000:]
+    assert progress(work)[-1]["loss"] < 6, "less than a model that knows nothing of its 400 tokens"
+    assert len(list((tmp_path / "features").glob("*/*.safetensors"))) == 7
