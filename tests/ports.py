@@ -14,11 +14,8 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 FIRST, LAST, PART = 20_000, 32_000, 200
-
-_locks: list[IO[bytes]] = []
 
 
 def free_port(row: int = 1) -> int:
@@ -37,13 +34,13 @@ def _ours() -> Iterator[int]:
     """The ports of this process, part after part."""
     for start in range(FIRST, LAST, PART):
         name = f"foodcritic-{os.getuid()}-test-ports-{start}"
-        lock = (Path(tempfile.gettempdir()) / name).open("ab")
+        # Open until the process ends.
+        lock = os.open(Path(tempfile.gettempdir()) / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
-        _locks.append(lock)  # until the process ends
         yield from range(start, start + PART - 8)
 
 
