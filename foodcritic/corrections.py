@@ -35,7 +35,7 @@ LONGEST_TEXT: Final = 4096
 KINDS: Final = (JobKind.CRITIQUE, JobKind.QUESTION, JobKind.CHOICE)
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")
 
-C, J = tables.Correction, tables.Job
+C, J, U = tables.Correction, tables.Job, tables.User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,3 +246,24 @@ def _words(text: str | None) -> str | None:
 def _printable(text: str) -> str:
     """Without control characters: PostgreSQL stores no NUL, and a terminal obeys the others."""
     return "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
+
+
+def learnable() -> sa.Select[tuple[tables.Correction]]:
+    """Approved corrections to be trained on: who wrote it and whose photo it is have agreed."""
+    sender = sa.orm.aliased(U)
+    return (
+        sa.select(C)
+        .join(J, J.id == C.job_id)
+        .join(U, (U.channel == C.channel) & (U.id == C.user_id))
+        .join(sender, (sender.channel == J.channel) & (sender.id == J.user_id))
+        .where(C.status == ReviewStatus.APPROVED, U.consent.is_(True), sender.consent.is_(True))
+        .order_by(C.id)
+    )
+
+
+async def count_learnable(db: Database, since: datetime | None = None) -> int:
+    """How many corrections may be trained on now, of those approved since then."""
+    newer = sa.true() if since is None else C.reviewed > since
+    asked = learnable().where(newer).order_by(None).with_only_columns(sa.func.count())
+    async with db.read() as session:
+        return await session.scalar(asked) or 0

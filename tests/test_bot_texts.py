@@ -16,6 +16,9 @@ VALUES: dict[str, str | int] = {
     "count": 57, "number": 3, "stage": "train", "step": 40, "total": 200, "loss": "0.123",
     "reason": "better", "state": "live", "dish": "Pho", "text": "Broth.", "questions": 2,
     "photos": 2, "ratings": 2, "corrections": 2, "days": 30, "learning": "no",
+    "needed": "20", "margin": "5%", "live": "50.0%", "candidate": "70.0%", "lower": "+5.0%",
+    "part": "naming", "first_token_live": "90.0", "first_token_candidate": "95.0",
+    "each_token_live": "2.0", "each_token_candidate": "2.1",
 }  # fmt: skip
 
 
@@ -70,6 +73,7 @@ def test_every_message_is_used() -> None:
         *("photo-", "unsupported-", "command-", "limit-", "settings-"),
         *("admin-review-button-", "admin-plot-", "fix-", "consent-"),
         *("button-agree-", "button-drop-", "button-retrain-", "model-", "run-"),
+        "gate-",
     )
     for name in messages("en"):
         assert f'"{name}"' in code or "{ " + name in english or name.startswith(families), name

@@ -11,6 +11,7 @@ import pytest
 from engine.datasets import DatasetError
 from foodcritic import critique, dialogue, feedback, people, photos, prompts, queue, tables
 from foodcritic.columns import JobKind, ReviewStatus
+from foodcritic.corrections import count_learnable
 from foodcritic.critique import Candidate
 from foodcritic.db import Database
 from foodcritic.prompts import Hint
@@ -88,7 +89,7 @@ async def test_a_dish_that_somebody_named_is_learnt_as_it_will_be_asked(
     assert zh.photo is not None
     assert taught.people == 2
     assert liked.examples == ()
-    assert await corrections.approved(db) == 1
+    assert await count_learnable(db) == 1
 
 
 async def test_a_dish_nobody_knows_is_learnt_in_the_language_it_was_named_in(
@@ -156,7 +157,7 @@ async def test_without_everybodys_yes_nothing_is_learnt(
     taught, liked = await read(db)
     assert taught.examples == ()
     assert liked.examples == ()
-    assert await corrections.approved(db) == 0
+    assert await count_learnable(db) == 0
 
 
 async def test_an_answer_more_people_like_than_dislike_is_learnt_as_it_was_asked(

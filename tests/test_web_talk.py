@@ -17,6 +17,7 @@ from foodcritic.queue import JobKind, JobStatus
 from tests.engines import Scripted
 from tests.webpage import dish
 from web import talk, transcript
+from web.events import Twice
 from web.talk import Refused
 from web.transcript import Visitor
 
@@ -223,3 +224,20 @@ def test_sampling_from_a_browser_is_forced_into_its_ranges() -> None:
     assert talk.sampling({"top_p": 9, "temperature": -1}) == {"top_p": 1.0, "temperature": 0.0}
     assert talk.sampling({"top_p": 0, "temperature": "hot"}) == {"top_p": 0.01}
     assert talk.sampling({"top_p": float("nan"), "seed": 1, "temperature": True}) == {}
+
+
+def test_what_is_sent_again_within_a_moment_was_sent_twice() -> None:
+    twice, ann, bob = Twice(seconds=60), Visitor(1), Visitor(2)
+    assert not twice(ann, "Is it spicy?")
+    assert not twice(bob, "Is it spicy?")
+    assert twice(ann, "Is it spicy?")
+    assert not twice(ann, "Is it healthy?")
+    assert not twice(ann, "Is it spicy?")
+    assert not twice(None, "x")
+    assert not twice(None, "x")
+
+
+def test_asked_again_later_is_another_question() -> None:
+    twice = Twice(seconds=0)
+    assert not twice(Visitor(1), "Is it spicy?")
+    assert not twice(Visitor(1), "Is it spicy?")

@@ -11,7 +11,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine import critic
-from foodcritic import dialogue, jobs, photos, tables
+from foodcritic import corrections, dialogue, jobs, photos, tables
 from foodcritic.columns import JobKind, JobStatus, ReviewStatus
 from foodcritic.db import Database
 from foodcritic.dialogue import Turn
@@ -55,14 +54,6 @@ class _Found:
         )
 
 
-async def approved(db: Database, since: datetime | None = None) -> int:
-    """How many corrections may be trained on now: approved (since then), with all consent."""
-    newer = sa.true() if since is None else C.reviewed > since
-    async with db.read() as session:
-        usable = _corrections().where(newer).order_by(None).subquery()
-        return await session.scalar(sa.select(sa.func.count()).select_from(usable)) or 0
-
-
 async def read(db: Database) -> tuple[Source, Source]:
     """The sources `corrections` and `votes`, oldest first; photos are kept in the store."""
     async with db.read() as session:
@@ -93,15 +84,8 @@ async def read(db: Database) -> tuple[Source, Source]:
 
 
 def _corrections() -> sa.Select[Any]:
-    sender = sa.orm.aliased(U)
-    return (
-        sa.select(C.id, C.job_id, C.channel, C.user_id, C.dish, C.text, C.lang)
-        .join(J, J.id == C.job_id)
-        .join(U, (U.channel == C.channel) & (U.id == C.user_id))
-        .join(sender, (sender.channel == J.channel) & (sender.id == J.user_id))
-        .where(C.status == ReviewStatus.APPROVED, U.consent.is_(True), sender.consent.is_(True))
-        .order_by(C.id)
-    )
+    columns = (C.id, C.job_id, C.channel, C.user_id, C.dish, C.text, C.lang)
+    return corrections.learnable().with_only_columns(*columns)
 
 
 def _liked() -> sa.Select[tuple[int]]:

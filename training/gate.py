@@ -83,13 +83,22 @@ class Reason:
     ok: bool
     #: For people, in English.
     text: str
+    #: Which sentence that is, to say it in another language: `gate-…` in bot/texts.
+    says: str
     n: int = 0
+    #: How many would do, where there were too few.
+    needed: int | None = None
+    #: How much worse it may be.
+    margin: float | None = None
     #: Mean scores, and the lower end of the interval of their difference.
     live: float | None = None
     candidate: float | None = None
     lower: float | None = None
     #: False where there was too little to judge by, so that it decides nothing.
     judged: bool = True
+    #: Seconds, live and candidate.
+    first_token: tuple[float, float] | None = None
+    each_token: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +109,15 @@ class Verdict:
     reasons: tuple[Reason, ...]
 
     @property
+    def decisive(self) -> tuple[Reason, ...]:
+        """The reasons that decide."""
+        found = tuple(reason for reason in self.reasons if reason.ok is self.passed)
+        return found[:1] if self.passed else found
+
+    @property
     def summary(self) -> str:
         """The reasons that decide, in one line."""
-        decisive = [reason.text for reason in self.reasons if reason.ok is self.passed]
-        return "; ".join(decisive[:1] if self.passed else decisive)
+        return "; ".join(reason.text for reason in self.decisive)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -142,25 +156,29 @@ def _better(pairs: tuple[Pair, ...]) -> Reason:
     count = len(pairs)
     if count < LEAST:
         text = f"not enough evidence: {count} held-out corrected photos, at least {LEAST} needed"
-        return Reason(part="corrections", ok=False, text=text, n=count, **_means(pairs))
+        few: dict[str, Any] = {"says": "little", "needed": LEAST, "n": count}
+        return Reason(part="corrections", ok=False, text=text, **few, **_means(pairs))
     bound = lower(pairs)
     said = "better" if bound > 0 else "not better for sure"
     text = f"{said} on {count} held-out corrections: {_change(pairs)}, at least {bound:+.1%}"
-    return Reason(
-        part="corrections", ok=bound > 0, text=text, n=count, lower=bound, **_means(pairs)
-    )
+    says = "better" if bound > 0 else "not-better"
+    found: dict[str, Any] = {"says": says, "n": count, "lower": bound}
+    return Reason(part="corrections", ok=bound > 0, text=text, **found, **_means(pairs))
 
 
 def _not_worse(part: Part, pairs: tuple[Pair, ...]) -> Reason:
     count, margin = len(pairs), MARGINS[part]
     if count < FEW:
         text = f"{part} not judged: {count} are too few, {FEW} would do"
-        return Reason(part=part, ok=True, judged=False, text=text, n=count, **_means(pairs))
+        few: dict[str, Any] = {"says": "not-judged", "needed": FEW, "n": count}
+        return Reason(part=part, ok=True, judged=False, text=text, **few, **_means(pairs))
     bound = lower(pairs)
     said = "not worse" if bound > -margin else f"perhaps worse by more than {margin:.0%}"
     text = f"{said} on {part} ({count}): {_change(pairs)}, at least {bound:+.1%}"
     ok = bound > -margin
-    return Reason(part=part, ok=ok, text=text, n=count, lower=bound, **_means(pairs))
+    says = "not-worse" if ok else "worse"
+    found: dict[str, Any] = {"says": says, "n": count, "lower": bound, "margin": margin}
+    return Reason(part=part, ok=ok, text=text, **found, **_means(pairs))
 
 
 def _not_slower(taken: Latency) -> Reason:
@@ -172,7 +190,14 @@ def _not_slower(taken: Latency) -> Reason:
         )
     )
     text = f"{'fast enough' if taken.ok else 'too slow'}: {said}"
-    return Reason(part="latency", ok=taken.ok, text=text)
+    return Reason(
+        part="latency",
+        ok=taken.ok,
+        text=text,
+        says="fast" if taken.ok else "slow",
+        first_token=taken.first_token,
+        each_token=taken.each_token,
+    )
 
 
 def _means(pairs: Sequence[Pair]) -> dict[str, Any]:

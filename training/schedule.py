@@ -22,11 +22,12 @@ from foodcritic import db as database
 from foodcritic import runs
 from foodcritic import settings as settings_
 from foodcritic.columns import RunStatus
+from foodcritic.corrections import count_learnable
 from foodcritic.db import Database
 from foodcritic.errors import RunBusy
 from foodcritic.runs import Run
 from foodcritic.settings import Settings
-from training import corrections, pipeline
+from training import pipeline
 
 NIGHTLY: Final = "nightly"
 ACTOR: Final = "schedule"
@@ -78,7 +79,7 @@ async def propose(db: Database, settings: Settings) -> Run | None:
     last = next(
         (run for run in await runs.listing(db, 200) if run.status is RunStatus.SUCCEEDED), None
     )
-    fresh = await corrections.approved(db, last.started if last else None)
+    fresh = await count_learnable(db, last.started if last else None)
     if fresh < settings.train_after:
         log.info("nightly.not_enough", new=fresh, needed=settings.train_after)
         return None

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from engine.datasets import DatasetError
 from engine.versions import Load, loader
 from foodcritic import registry, runs, wake
 from foodcritic.columns import ModelStatus
+from foodcritic.corrections import count_learnable
 from foodcritic.db import Database
 from foodcritic.registry import Version
 from foodcritic.runs import Run, Stage
@@ -82,6 +83,7 @@ async def go(made: Work) -> None:
     verdict = await _gate(made, snapshot, live, version)
     await made.stage("promote")
     summary = {"version": version.name, "passed": verdict.passed, "summary": verdict.summary}
+    summary["reasons"] = [asdict(reason) for reason in verdict.decisive]
     if not verdict.passed:
         await made.note(verdict=summary)
         await _prune(made.db, made.settings)
@@ -99,7 +101,7 @@ async def _dataset(made: Work) -> Snapshot:
     home = made.settings.home
     if made.run.dataset is not None:
         return await asyncio.to_thread(dataset.find, home, made.run.dataset)
-    count = await corrections.approved(made.db)
+    count = await count_learnable(made.db)
     sources = (*await corrections.read(made.db), *await asyncio.to_thread(imports.read, home))
     drafted = await asyncio.to_thread(dataset.arrange, home, sources)
     snapshot = await asyncio.to_thread(dataset.write, home, drafted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
@@ -58,3 +59,21 @@ async def plainly(db: Database, texts: Texts, doing: Awaitable[Any]) -> Any:
         log.error("web.refused", reason=outage.reason(db.settings, error))
         said = texts.no_room
     raise gr.Error(said, print_exception=False, duration=8)
+
+
+class Twice:
+    """Notices what a visitor sends again within a moment: Enter was pressed twice.
+
+    The browser sends the second before the first has emptied the box.
+    """
+
+    def __init__(self, seconds: float = 2.0) -> None:
+        self._seconds = seconds
+        self._last: dict[Visitor | None, tuple[object, float]] = {}
+
+    def __call__(self, visitor: Visitor | None, what: object) -> bool:
+        now = time.monotonic()
+        young = {who: one for who, one in self._last.items() if now - one[1] < self._seconds}
+        before, _ = young.get(visitor, (None, 0.0))
+        self._last = young | {visitor: (what, now)}
+        return visitor is not None and before == what

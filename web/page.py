@@ -24,7 +24,7 @@ from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
 from web import consent, correcting, fragments, memes, render, sources, talk, transcript
 from web.blocks import gr
-from web.events import QUICK, admitted, plainly, visitor_of
+from web.events import QUICK, Twice, admitted, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View
 from web.texts import TEXTS, Lang, Texts
@@ -49,7 +49,7 @@ def build(
 ) -> gr.Blocks:
     """The blocks of the page in `lang`, to be mounted at ``/<lang>``."""
     texts = TEXTS[lang]
-    settings = db.settings
+    settings, twice = db.settings, Twice()
     with gr.Blocks(
         title=texts.title, analytics_enabled=False, delete_cache=SWEEP, fill_width=True
     ) as blocks:
@@ -153,9 +153,11 @@ def build(
         ) -> Any:
             files = [Path(str(file)) for file in asked.get("files") or ()][: talk.MOST_PHOTOS + 1]
             text, visitor = str(asked.get("text") or ""), visitor_of(request)
+            if twice(visitor, (text, *files)):
+                return gr.skip()
             said = bool(files or text.strip())
             if not said and visitor is not None and await transcript.turns(db, visitor):
-                return gr.skip()  # Enter was pressed twice
+                return gr.skip()  # Enter once more, in a box that is empty again
             pictures = [await plainly(db, texts, _read(file)) for file in files]
             await ask(request, text, _sampled(top_p, temperature), pictures)
             # What was refused stays in the box; what was asked is kept by content now.

@@ -18,6 +18,7 @@ from telegram.ext import Application, BaseHandler, CommandHandler, MessageHandle
 
 from bot.admin.broadcast import on_broadcast
 from bot.admin.broadcast import on_tap as on_broadcast_tap
+from bot.admin.herald import remember
 from bot.admin.maintenance import on_maintenance
 from bot.admin.models import on_models, on_models_tap
 from bot.admin.orders import DATA, Order, Press
@@ -133,6 +134,7 @@ async def _order(desk: Desk, update: Update) -> Order:
     assert message is not None
     assert user is not None, "the filter lets only known users through"
     lang = await language(desk, user)
+    await remember(desk.db, user.id, lang)
     return Order(desk=desk, message=message, user=user, lang=lang, rest=_rest(message))
 
 

@@ -20,12 +20,13 @@ from telegram import InputMediaPhoto
 from telegram.error import BadRequest, Forbidden, TelegramError
 
 from bot import texts
+from bot.admin.reasons import said
 from bot.admin.retrain import cancel
 from bot.budget import Dropped, MeteredBot
 from bot.courier import CHANNEL
 from bot.gate import Priority
 from bot.texts import Lang
-from foodcritic import people, runs, tables, wake
+from foodcritic import people, privacy, runs, tables, wake
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.drawing import curve
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 EVERY = 5.0
 #: A run that ended longer ago is no news.
 NEWS = timedelta(days=2)
+#: A person's setting: the language an administrator was last answered in.
+SPOKEN = "spoken"
 #: Characters of a reason under a picture (Telegram's captions hold 1024).
 LONGEST = 700
 
@@ -119,12 +122,13 @@ async def _ending(
     lang = await _language(db, admin)
     caption = _outcome(found, lang)
     poster = db.settings.home / (found.path or "") / "report.png"
-    if message is not None:  # the curve stays; it is told below what came of it
+    # The curve stays, with what came of it. An edit calls nobody, and it may have been deleted.
+    if message is not None:
         steps = await runs.curve(db, found.id)
         points = [(step.step, step.loss) for step in steps]
         drawn = await asyncio.to_thread(curve.draw, points, None, f"run {found.id} · loss")
         await _edit(bot, admin, message, drawn, caption, None, Priority.NORMAL)
-        if not poster.is_file():
+        if found.status is RunStatus.CANCELLED:  # by an administrator, who need not be called
             return
     if poster.is_file():
         data = await asyncio.to_thread(Path.read_bytes, poster)
@@ -179,7 +183,8 @@ def _outcome(found: Run, lang: Lang) -> str:
         return texts.text(lang, "run-failed", number=number, reason=reason)
     verdict = found.metrics.get("verdict") or {"passed": False, "version": "", "summary": ""}
     name = "run-promoted" if verdict["passed"] else "run-rejected"
-    reason = str(verdict["summary"])[:LONGEST]
+    why = "; ".join(said(lang, one) for one in verdict.get("reasons", ()))
+    reason = (why or str(verdict["summary"]))[:LONGEST]
     return texts.text(lang, name, number=number, name=verdict["version"], reason=reason)
 
 
@@ -189,9 +194,18 @@ def _asker(found: Run, admins: tuple[int, ...]) -> int | None:
     return who if who in admins else None
 
 
+async def remember(db: Database, admin: int, lang: Lang) -> None:
+    """The language that an administrator was last answered in: no message of theirs is at hand
+    when a run ends, to tell the language of their app."""
+    known = await people.user(db, CHANNEL, admin)
+    if known.settings.get(SPOKEN) != lang:
+        await privacy.set_setting(db, CHANNEL, admin, SPOKEN, lang)
+
+
 async def _language(db: Database, admin: int) -> Lang:
     known = await people.user(db, CHANNEL, admin)
-    return texts.language(known.language, None, db.settings.language)
+    spoken = known.language or known.settings.get(SPOKEN)
+    return texts.language(spoken, None, db.settings.language)
 
 
 async def _read(db: Database, run_id: int) -> _Told:

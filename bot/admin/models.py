@@ -5,6 +5,7 @@ from telegram.error import BadRequest
 
 from bot import texts
 from bot.admin.orders import Order, Press, data, rows
+from bot.admin.reasons import said
 from bot.desk import Desk, say
 from bot.texts import Lang
 from foodcritic import audit, registry
@@ -77,9 +78,8 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
 
 def _row(version: Version, lang: Lang) -> str:
     report = version.report or {}
-    reason = report.get("rolled_back") or next(
-        (r["text"] for r in report.get("reasons", ()) if r["ok"] is bool(report["passed"])), ""
-    )
+    reasons = (said(lang, r) for r in report.get("reasons", ()) if r["ok"] is report["passed"])
+    reason = report.get("rolled_back") or next(reasons, "")
     state = texts.text(lang, f"model-{version.status}")
     row = texts.text(
         lang, "models-row", name=version.name, state=state, reason=str(reason)[:LONGEST]

@@ -1,15 +1,12 @@
 """/retrain: ask for a training run, see how it goes, stop it. What happens then, `herald` tells."""
 
-import sqlalchemy as sa
 from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest
 
 from bot import texts
 from bot.admin.orders import Order, Press, data, rows
 from bot.texts import Lang
-from foodcritic import audit, runs, tables
-from foodcritic.columns import ReviewStatus
-from foodcritic.db import Database
+from foodcritic import audit, corrections, runs
 from foodcritic.errors import RunBusy, RunNotFound
 
 
@@ -27,7 +24,8 @@ async def on_retrain(order: Order) -> None:
     go, no = (texts.text(order.lang, f"button-retrain-{what}") for what in ("go", "no"))
     keyboard = rows(((go, data("retrain", "go", 1)), (no, data("retrain", "no", 1))))
     name = await runs.recipe(db)
-    await order.answer("retrain-ask", keyboard, count=await _approved(db), name=name)
+    count = await corrections.count_learnable(db)
+    await order.answer("retrain-ask", keyboard, count=count, name=name)
 
 
 async def on_retrain_tap(press: Press) -> None:
@@ -73,10 +71,3 @@ async def _say(press: Press, name: str, **values: str | int) -> None:
         await press.query.edit_message_text(texts.text(press.lang, name, **values))
     except BadRequest:
         return  # a second tap: it says so already
-
-
-async def _approved(db: Database) -> int:
-    C = tables.Correction
-    asked = sa.select(sa.func.count()).where(C.status == ReviewStatus.APPROVED)
-    async with db.read() as session:
-        return await session.scalar(asked) or 0

@@ -310,7 +310,7 @@ command-forget = Delete your data
 
 ## Training and models
 
-retrain-ask = 🏋️ Train a better model now? { $count } approved corrections, recipe { $name }. It takes minutes on a GPU or with nano, and hours on a CPU with a larger model. The new one serves only if it proves better.
+retrain-ask = 🏋️ Train a better model now? { $count } corrections to learn from (approved, with consent), recipe { $name }. It takes minutes on a GPU or with nano, and hours on a CPU with a larger model. The new one serves only if it proves better.
 button-retrain-go = 🏋️ Train
 button-retrain-no = Not now
 button-retrain-cancel = ✖️ Cancel the run
@@ -330,6 +330,19 @@ run-promoted = ✅ Run { $number }: { $name } serves now. { $reason }
 run-rejected = 🚫 Run { $number }: { $name } was not good enough, nothing changes. { $reason }
 run-failed = 😔 Run { $number } failed, nothing changes. { $reason }
 run-cancelled = ✖️ Run { $number } was cancelled, nothing changes.
+gate-little = not enough evidence: { $count } held-out corrected photos, at least { $needed } needed
+gate-better = better on { $count } held-out corrections: { $live } → { $candidate }, at least { $lower }
+gate-not-better = not better for sure on { $count } held-out corrections: { $live } → { $candidate }, at least { $lower }
+gate-not-judged = { $part } not judged: { $count } are too few, { $needed } would do
+gate-not-worse = not worse on { $part } ({ $count }): { $live } → { $candidate }, at least { $lower }
+gate-worse = perhaps worse by more than { $margin } on { $part } ({ $count }): { $live } → { $candidate }, at least { $lower }
+gate-fast = fast enough: first word { $first_token_live } → { $first_token_candidate } ms, each token { $each_token_live } → { $each_token_candidate } ms
+gate-slow = too slow: first word { $first_token_live } → { $first_token_candidate } ms, each token { $each_token_live } → { $each_token_candidate } ms
+gate-part-corrections = corrections
+gate-part-naming = naming
+gate-part-foodieqa = FoodieQA
+gate-part-checks = form and refusals
+gate-part-latency = speed
 models-list = 🧠 Serving: { $name }
 models-error = ⚠️ The last change failed: { $reason }
 models-row = { $name }: { $state }. { $reason }

@@ -277,7 +277,7 @@ command-forget = 删除你的数据
 
 ## 训练与模型
 
-retrain-ask = 🏋️ 现在训练更好的模型？已通过的纠正 { $count } 条，配方 { $name }。用 GPU 或 nano 几分钟，CPU 上的大模型要几小时。新模型证明更好才会上线。
+retrain-ask = 🏋️ 现在训练更好的模型？可学的纠正 { $count } 条（已通过、已同意），配方 { $name }。用 GPU 或 nano 几分钟，CPU 上的大模型要几小时。新模型证明更好才会上线。
 button-retrain-go = 🏋️ 开始训练
 button-retrain-no = 先不
 button-retrain-cancel = ✖️ 取消训练
@@ -297,6 +297,19 @@ run-promoted = ✅ 第 { $number } 次训练：{ $name } 已上线。{ $reason }
 run-rejected = 🚫 第 { $number } 次训练：{ $name } 不够好，一切照旧。{ $reason }
 run-failed = 😔 第 { $number } 次训练失败，一切照旧。{ $reason }
 run-cancelled = ✖️ 第 { $number } 次训练已取消，一切照旧。
+gate-little = 证据不足：留作考卷的纠正照片只有 { $count } 张，至少要 { $needed } 张
+gate-better = 在 { $count } 条没学过的纠正上更好：{ $live } → { $candidate }，至少 { $lower }
+gate-not-better = 在 { $count } 条没学过的纠正上不能肯定更好：{ $live } → { $candidate }，至少 { $lower }
+gate-not-judged = { $part }没有评：{ $count } 道太少，{ $needed } 道才够
+gate-not-worse = { $part }没有变差（{ $count } 道）：{ $live } → { $candidate }，至少 { $lower }
+gate-worse = { $part }可能变差超过 { $margin }（{ $count } 道）：{ $live } → { $candidate }，至少 { $lower }
+gate-fast = 速度够快：首词 { $first_token_live } → { $first_token_candidate } 毫秒，每个词元 { $each_token_live } → { $each_token_candidate } 毫秒
+gate-slow = 太慢：首词 { $first_token_live } → { $first_token_candidate } 毫秒，每个词元 { $each_token_live } → { $each_token_candidate } 毫秒
+gate-part-corrections = 纠正
+gate-part-naming = 认菜
+gate-part-foodieqa = FoodieQA 题
+gate-part-checks = 格式与拒答
+gate-part-latency = 速度
 models-list = 🧠 正在服务：{ $name }
 models-error = ⚠️ 上次切换失败：{ $reason }
 models-row = { $name }：{ $state }。{ $reason }

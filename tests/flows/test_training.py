@@ -1,17 +1,22 @@
 """Administrators train, watch, cancel, promote and roll back from their private chat."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from benchmarks import bench_swap
+from bot.admin.reasons import said
+from bot.texts import Lang
 from foodcritic import audit, registry, runs
 from foodcritic.columns import ModelStatus, RunStatus
 from foodcritic.db import Database
 from foodcritic.runs import Run, Step
 from tests.botapi.script import Person
 from tests.botbench import Place, restaurant
+from training import gate
 
 #: The first person of a place has this id.
 BOSS = 101
@@ -19,7 +24,8 @@ BOSS = 101
 
 async def asked(place: Place, boss: Person) -> Run:
     boss.says("/retrain")
-    await boss.sees("Train a better model now? 0 approved corrections, recipe nano-corrections")
+    question = await boss.sees("Train a better model now? 0 corrections to learn from")
+    assert "recipe nano-corrections" in question.text
     await boss.taps("🏋️ Train")
     await boss.sees("Run 1 was asked for")
     run = await runs.claim(place.db, "trainer")
@@ -31,6 +37,10 @@ async def steps(db: Database, run: Run, count: int) -> None:
     figures = {"iterations": 200, "seconds_left": 125.0}
     made = [Step(step=10 * n, loss=3.0 / n, metrics=figures) for n in range(1, count + 1)]
     await runs.step(db, run, made)
+
+
+def pairs(count: int, live: float, candidate: float) -> tuple[gate.Pair, ...]:
+    return tuple(gate.Pair(name=str(n), live=live, candidate=candidate) for n in range(count))
 
 
 def pictures(person: Person) -> list[int]:
@@ -104,6 +114,72 @@ async def test_a_failed_run_says_why(tmp_path: Path) -> None:
         run = await asked(place, boss)
         await runs.finish(place.db, run, RunStatus.FAILED, error="no room on the disk: make some")
         await boss.sees("Run 1 failed, nothing changes. no room on the disk: make some")
+
+
+async def test_a_failure_is_a_message_of_its_own_which_calls_the_admin(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss = place.person("Boss")
+        run = await asked(place, boss)
+        run = await runs.renew(place.db, run, "train")
+        curve = await boss.sees("Run 1 is training")
+        await runs.finish(place.db, run, RunStatus.FAILED, error="the GPU fell off")
+
+        def called() -> bool:
+            said = (m for m in boss.world.by_bot(boss.chat.id) if m["message_id"] > curve.id)
+            return ["the GPU fell off" in m["text"] for m in said] == [True]
+
+        await boss.world.until(called, "a message of its own")
+
+
+async def test_a_verdict_is_told_in_the_language_of_the_admin(tmp_path: Path) -> None:
+    async with restaurant(tmp_path, admins=(BOSS,)) as place:
+        boss, db = place.person("Boss", language="zh"), place.db
+        boss.says("/retrain")
+        await boss.sees("现在训练更好的模型？")
+        await boss.taps("🏋️ 开始训练")
+        await boss.sees("已安排第 1 次训练")
+        run = await runs.claim(db, "trainer")
+        assert run is not None
+        few = gate.judge(gate.Measured(corrections=(gate.Pair(name="a", live=0.0, candidate=1.0),)))
+        made = await registry.add(
+            db, name="one", path=place.settings.models / "one", base="nano", sha256="0" * 64
+        )
+        await registry.report(db, made, few.to_json(), rejected=True)
+        reasons = [asdict(reason) for reason in few.decisive]
+        verdict = {"version": "one", "passed": False, "summary": few.summary, "reasons": reasons}
+        run = await runs.renew(db, run, metrics={"verdict": verdict})
+        await runs.finish(db, run, RunStatus.SUCCEEDED)
+        little = "证据不足：留作考卷的纠正照片只有 1 张，至少要 20 张"
+        await boss.sees(f"第 1 次训练：one 不够好，一切照旧。{little}")
+        boss.says("/models")
+        await boss.sees(little)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(
+    "measured",
+    [
+        gate.Measured(corrections=pairs(20, 0.0, 1.0), naming=pairs(20, 1.0, 0.0)),
+        gate.Measured(corrections=pairs(20, 1.0, 0.0), foodieqa=pairs(1, 1.0, 1.0)),
+        gate.Measured(
+            corrections=pairs(1, 0.0, 1.0),
+            checks=pairs(20, 1.0, 1.0),
+            latency=gate.Latency(first_token=(0.1, 0.2), each_token=(0.01, 0.01)),
+        ),
+        gate.Measured(
+            corrections=pairs(20, 0.0, 1.0),
+            latency=gate.Latency(first_token=(0.1, 0.1), each_token=(0.01, 0.01)),
+        ),
+    ],
+)
+def test_every_reason_can_be_said(measured: gate.Measured, lang: Lang) -> None:
+    for reason in gate.judge(measured).to_json()["reasons"]:
+        told = said(lang, json.loads(json.dumps(reason)))
+        assert not set("{}") & set(told), told
+        if lang == "en":
+            assert told.replace("first word", "first token").replace(
+                "form and refusals", "checks"
+            ).replace("FoodieQA", "foodieqa") == reason["text"]  # fmt: skip
 
 
 async def test_models_are_listed_promoted_and_rolled_back(tmp_path: Path) -> None:
