@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 3
 #: How many processes may die with an update in hand before it is taken for what kills them; and
 #: with the apology for it.
-DEATHS, APOLOGIES = 50, 3
+DEATHS, APOLOGIES = 10, 3
 #: Updates taken in hand at the same time, and at once. The rest stays in the inbox.
 IN_HAND, PAGE = 128, 32
 #: Seconds that an update with which processes died is handled before the next such begins. So one

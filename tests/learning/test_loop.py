@@ -203,7 +203,7 @@ async def _learns(db: Database, settings: Settings, tg: Telegram, holder: Holder
     await approves(db, boss)
 
     boss.says("/retrain")
-    await boss.sees(f"{20 * TAUGHT} approved corrections", 60)
+    await boss.sees(f"{20 * TAUGHT} corrections to learn from", 60)
     await boss.taps("Train")
     await boss.sees("Run 1 was asked for", 60)
     run = await runs.unfinished(db)
