@@ -22,8 +22,6 @@ from engine.plan import TILES_AT_ONCE
 
 #: The prefix of its weights in a checkpoint.
 PREFIX: Final = "vision_model."
-#: Tiles looked at together at most.
-MOST: Final = TILES_AT_ONCE
 
 
 class Encoder:
@@ -87,8 +85,8 @@ class Encoder:
 
     def _seen(self, pixels: Tensor) -> Tensor:
         """(tiles, patches, width), which the next call may overwrite."""
-        if len(pixels) > MOST:  # one photo in very many tiles: memory is for MOST at a time
-            return torch.cat([self._seen(part).clone() for part in pixels.split(MOST)])
+        if len(pixels) > TILES_AT_ONCE:  # memory is for no more at a time
+            return torch.cat([self._seen(part).clone() for part in pixels.split(TILES_AT_ONCE)])
         if len(pixels) not in self._graphs:
             return self(pixels)[:, 1:]
         graph, seen = self._graphs[len(pixels)]
@@ -135,7 +133,7 @@ class Encoder:
         return self._add_norm(x, add, weight, bias, self.rms, self.eps)
 
     def warm_up(self) -> str | None:
-        """Record what the GPU does for each number of tiles up to `MOST`, to repeat it as a whole.
+        """Record what the GPU does for each number of tiles, to repeat it as a whole.
 
         Three hundred kernels for a photo, started one by one, each wait for the interpreter's lock
         among all other threads; a recorded graph is one call. Returns what could not be made fast.
@@ -163,11 +161,11 @@ class Encoder:
         return None
 
     def _record(self, stream: torch.cuda.Stream) -> None:
-        shape = (MOST, 3, self.size, self.size)
+        shape = (TILES_AT_ONCE, 3, self.size, self.size)
         self._input = torch.full(shape, 0.5, dtype=self.dtype, device=self.device)
         memory = None
         with torch.inference_mode(), torch.cuda.stream(stream):
-            for count in range(MOST, 0, -1):
+            for count in range(TILES_AT_ONCE, 0, -1):
                 tiles = self._input[:count]
                 self(tiles)  # chooses kernels, which cannot be done while recording
                 graph = torch.cuda.CUDAGraph()

@@ -165,6 +165,12 @@ class Waiting(Handlers):
         await super().handle(update)
         await self.go.wait()
 
+    async def begun(self, count: int) -> None:
+        """Wait until so many are in hand."""
+        async with asyncio.timeout(60):
+            while len(self.seen) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
 
 async def attempts(db: Database) -> list[int]:
     async with db.read() as session:
@@ -182,9 +188,7 @@ async def test_updates_that_processes_died_with_are_begun_and_counted_one_at_a_t
     handlers = Waiting(db)
     running = dispatcher(db, handlers)
     task = asyncio.create_task(running.run())
-    async with asyncio.timeout(60):
-        while len(handlers.seen) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await handlers.begun(2)
     assert set(handlers.seen) == {"a", "fresh"}
     assert await attempts(db) == [inbox.SUSPECT + 1, inbox.SUSPECT, inbox.SUSPECT, 1]
     handlers.go.set()
@@ -202,9 +206,7 @@ async def test_one_that_takes_long_does_not_hold_up_the_others(
     handlers = Waiting(db)
     running = dispatcher(db, handlers)
     task = asyncio.create_task(running.run())
-    async with asyncio.timeout(60):
-        while len(handlers.seen) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await handlers.begun(3)
     assert await _settled(db) == {}
     await running.drain(0.01)  # and is cancelled with the rest
     await task

@@ -71,12 +71,9 @@ async def train(
     Raises:
         TrainingError: with what to do; the whole log is ``out/work/train.log``.
     """
-    trusted(settings, base)
-    python = await environment.ready(settings, say)
+    python = await _ready(settings, recipe, out, base, say)
     work, data = out / "work", out / "work" / "train.json"
-    work.mkdir(parents=True, exist_ok=True)
     mixed = general.mix(dataset, data, settings.train_replay, settings.train_replay_share)
-    room.check(settings, python, recipe, base, out)
     try:
         last = await _learn(settings, python, recipe, base, work, on_step, say, overrides or {})
         return await _keep(settings, python, base, out, last, say, general_records=mixed)
@@ -100,9 +97,7 @@ async def check(
     Raises:
         TrainingError: with what to do.
     """
-    trusted(settings, base)
-    python = await environment.ready(settings, say)
-    room.check(settings, python, recipe, base, out)
+    python = await _ready(settings, recipe, out, base, say)
     asked = _command(settings, recipe, base, out / "work", 1, overrides or {})
     status, log = await child.once([str(python.python), "-m", *asked, "--check"])
     if status:
@@ -153,6 +148,17 @@ def trusted(settings: Settings, base: Path) -> None:
             f"{base} brings code of its own ({code[0]}), which training would run: read it, and "
             f"set FOODCRITIC_TRUSTED_MODELS={base} to allow that"
         )
+
+
+async def _ready(
+    settings: Settings, recipe: str, out: Path, base: Path, say: Say
+) -> environment.Environment:
+    """What to train with, if it may begin; raises `TrainingError`."""
+    trusted(settings, base)
+    python = await environment.ready(settings, say)
+    (out / "work").mkdir(parents=True, exist_ok=True)
+    room.check(settings, python, recipe, base, out)
+    return python
 
 
 async def _learn(

@@ -195,8 +195,7 @@ def _asker(found: Run, admins: tuple[int, ...]) -> int | None:
 
 
 async def remember(db: Database, admin: int, lang: Lang) -> None:
-    """The language that an administrator was last answered in: no message of theirs is at hand
-    when a run ends, to tell the language of their app."""
+    """Keep the language an administrator was answered in: when a run ends, no message tells it."""
     known = await people.user(db, CHANNEL, admin)
     if known.settings.get(SPOKEN) != lang:
         await privacy.set_setting(db, CHANNEL, admin, SPOKEN, lang)

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 import engine
 from engine import internvit
-from engine.internvit import MOST, Encoder, size
+from engine.internvit import Encoder, size
 from engine.nano.configuration_internvl_chat import InternVisionConfig
 from engine.nano.modeling_internvl_chat import InternVisionModel
+from engine.plan import TILES_AT_ONCE
 
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -74,7 +75,9 @@ def test_a_photo_in_very_many_tiles_is_looked_at_in_parts(
     made: tuple[InternVisionModel, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = Encoder(made[1], torch.float32, "cpu")
-    pixels = torch.randn(2 * MOST + 3, 3, 112, 112, generator=torch.Generator().manual_seed(3))
+    pixels = torch.randn(
+        2 * TILES_AT_ONCE + 3, 3, 112, 112, generator=torch.Generator().manual_seed(3)
+    )
     looks, usual = list[int](), Encoder.__call__
 
     def counted(self: Encoder, some: torch.Tensor) -> torch.Tensor:
@@ -85,7 +88,7 @@ def test_a_photo_in_very_many_tiles_is_looked_at_in_parts(
         whole = encoder(pixels)[:, 1:]
         monkeypatch.setattr(Encoder, "__call__", counted)
         torch.testing.assert_close(encoder._seen(pixels), whole)
-    assert looks == [MOST, MOST, 3]
+    assert looks == [TILES_AT_ONCE, TILES_AT_ONCE, 3]
 
 
 @pytest.mark.parametrize(("layer", "kept"), [(-1, 3), (-2, 2)])
