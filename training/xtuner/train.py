@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import importlib
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from typing import Any, NoReturn
 import torch
 from safetensors import SafetensorError
 
-from . import base, cache, check, checkpoints, config, loop, machine, recipe
+from . import base, cache, check, checkpoints, config, loop, machine, recipe, rehearsal
 from .merge import DTYPES, MergeError, merge
 
 #: Our rendered configuration; apart, because mmengine writes one of the same name into ``--work``.
@@ -138,17 +137,7 @@ def _deepspeed(chosen: recipe.Recipe, job: config.Job) -> str | None:
         return None
     if job.cuda:
         return f"deepspeed_{stage}"
-    from xtuner.configs import cfgs_name_path
-
-    # Torch's own collectives do: DeepSpeed's would be compiled first, which takes a minute.
-    collectives: Any = importlib.import_module("deepspeed.comm.torch")
-    collectives.build_shm_op = lambda: None
-    # Without a GPU XTuner would choose float16, which DeepSpeed refuses there.
-    values = json.loads(Path(cfgs_name_path[f"deepspeed_{stage}"]).read_text(encoding="utf-8"))
-    values = {**values, "fp16": {"enabled": False}, "bf16": {"enabled": True}}
-    path = (job.work / CONFIG).with_name("deepspeed.json")
-    path.write_text(json.dumps(values), encoding="utf-8")
-    return str(path)
+    return str(rehearsal.prepare(stage, (job.work / CONFIG).parent))
 
 
 def _ended(work: Path) -> Path | None:

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from conftest import Toy
 
-from training.xtuner import checkpoints
-from training.xtuner.model import read_weights
+from training.xtuner import base, cache, checkpoints
+from training.xtuner.config import TEMPLATE
+from training.xtuner.data import DialogueDataset
+from training.xtuner.model import Critic, read_weights
 
 ROOT = Path(__file__).parents[3]
 #: Forward passes, and between two checkpoints; two make a step of the optimizer.
@@ -102,4 +104,15 @@ def test_two_processes_under_zero3_see_unlike_batches_and_learn_the_same(
     )
     assert ended.returncode == 0, ended.stderr[-5000:]
     assert progress(work)[-1]["loss"] < 6, "less than a model that knows nothing of its 400 tokens"
-    assert len(list((tmp_path / "features").glob("*/*.safetensors"))) == 7
+    critic = Critic(
+        model_path=str(base.view(toy.model, tmp_path / "view")),
+        freeze_llm=True,
+        freeze_visual_encoder=True,
+    )
+    source = DialogueDataset(str(toy.model), TEMPLATE, str(data), str(toy.images), 8192)
+    (folder,) = (tmp_path / "features").iterdir()
+    assert len(list(folder.iterdir())) == 7
+    for photo in filter(None, map(source.photo, range(len(source)))):
+        found = cache.read(folder, photo)
+        assert found is not None
+        torch.testing.assert_close(found, critic.look(source.tiles(photo)), rtol=0.02, atol=0.02)
