@@ -28,6 +28,7 @@ from bot.budget import Budget, Limits, MeteredBot
 from bot.courier import Courier
 from bot.desk import Desk, language, say
 from bot.dispatch import Dispatcher
+from bot.ledger import Ledger
 from foodcritic import privacy
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
@@ -51,8 +52,8 @@ class Pace:
     scale: float = 1.0
 
 
-def make_bot(settings: Settings, pace: Pace) -> MeteredBot:
-    """The Bot API client with its budget.
+def make_bot(settings: Settings, pace: Pace, ledger: Ledger | None = None) -> MeteredBot:
+    """The Bot API client with its budget; `ledger`: where that outlives this process.
 
     Raises:
         SettingsError: there is no token.
@@ -66,7 +67,7 @@ def make_bot(settings: Settings, pace: Pace) -> MeteredBot:
         base_file_url=f"{api}/file/bot",
         request=HTTPXRequest(connection_pool_size=128, read_timeout=10, pool_timeout=10),
         get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=inbox.POLL + 10),
-        rate_limiter=Budget(pace.limits),
+        rate_limiter=Budget(pace.limits, ledger=ledger),
     )
 
 
@@ -89,13 +90,27 @@ async def run(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
     pace = pace or Pace()
-    bot = make_bot(settings, pace)
+    ledger = remembered(settings)
     try:
-        if await reach(bot, settings.telegram_api, stop):
-            await serve(settings, db, bot, stop, pace, withdraw)
+        bot = make_bot(settings, pace, ledger)
+        try:
+            if await reach(bot, settings.telegram_api, stop):
+                await serve(settings, db, bot, stop, pace, withdraw)
+        finally:
+            for request in bot._request:
+                await request.shutdown()
     finally:
-        for request in bot._request:
-            await request.shutdown()
+        if ledger is not None:
+            ledger.close()
+
+
+def remembered(settings: Settings) -> Ledger | None:
+    """What was sent lately; None: it cannot be kept, and Telegram may ask a new bot to pause."""
+    try:
+        return Ledger(settings.home)
+    except OSError as error:
+        log.warning("bot.forgetful", folder=str(settings.home), reason=str(error))
+        return None
 
 
 async def reach(bot: MeteredBot, address: str, stop: asyncio.Event) -> bool:

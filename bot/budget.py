@@ -9,12 +9,13 @@ below that with sliding windows, lets the urgent overtake the rest, and drops wh
     SPARE    a draft, a typing action                   now, leaving room for others, or `Dropped`
 
 When Telegram says "retry after" all the same, that chat alone waits. A call that is safe to repeat
-is repeated after a network error or a 5xx; one that is not raises, unless it never left.
+is repeated after a network error or a 5xx; one that is not raises, unless it never left. A bot that
+is started again begins with what was sent before (`bot.ledger`).
 """
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,6 +26,7 @@ from telegram.error import BadRequest, NetworkError, RetryAfter
 from telegram.ext import BaseRateLimiter, ExtBot
 
 from bot.gate import Gate, Limit, Priority
+from bot.ledger import Ledger
 from foodcritic.errors import FoodcriticError
 
 #: PTB's bot with a budget: its methods take `rate_limit_args=Priority…`.
@@ -104,11 +106,18 @@ class Budget(BaseRateLimiter[Priority]):
         *,
         clock: Callable[[], float] = time.monotonic,
         pauses: tuple[float, ...] = PAUSES,
+        ledger: Ledger | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._clock = clock
         self._pauses = pauses
-        self._overall = Gate(self._limits.overall, clock)
+        self._ledger = ledger
+        #: when, by our clock, another process's calls to a chat were over
+        self._before: defaultdict[int, list[float]] = defaultdict(list)
+        for chat, age in ledger.recent if ledger else ():
+            self._before[chat].append(clock() - age)
+        everywhere = [when for calls in self._before.values() for when in calls]
+        self._overall = Gate(self._limits.overall, clock, everywhere)
         #: least recently used first, so that the idle are found at the front
         self._chats: OrderedDict[int, Gate] = OrderedDict()
 
@@ -144,10 +153,12 @@ class Budget(BaseRateLimiter[Priority]):
             TelegramError: whatever the call itself raises, flood control excepted.
         """
         priority = rate_limit_args or Priority.NORMAL
-        chat = self._chat(endpoint, data)
+        chat_id = metered(endpoint, data)
+        chat = None if chat_id is None else self._gate(chat_id)
         failures = 0
         while True:
             await self._enter(chat, priority)
+            slot = self._ledger.begin(chat_id) if self._ledger and chat_id else None
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
@@ -173,21 +184,18 @@ class Budget(BaseRateLimiter[Priority]):
                 if chat is not None:
                     chat.leave()
                     self._overall.leave()
+                if self._ledger and slot is not None and chat_id:
+                    self._ledger.end(slot, chat_id)
             await asyncio.sleep(pause)
 
-    def _chat(self, endpoint: str, data: dict[str, Any]) -> Gate | None:
-        try:
-            chat_id = int(data["chat_id"])
-        except (KeyError, TypeError, ValueError):
-            return None  # channels by @name: we never write there
-        if endpoint in FREE:
-            return None
+    def _gate(self, chat_id: int) -> Gate:
         if chat_id in self._chats:
             self._chats.move_to_end(chat_id)
         else:
             while self._chats and (first := next(iter(self._chats.items())))[1].idle():
                 del self._chats[first[0]]
-            self._chats[chat_id] = Gate(self._limits.of(chat_id), self._clock)
+            before = self._before.pop(chat_id, ())
+            self._chats[chat_id] = Gate(self._limits.of(chat_id), self._clock, before)
         return self._chats[chat_id]
 
     async def _enter(self, chat: Gate | None, priority: Priority) -> None:
@@ -203,6 +211,16 @@ class Budget(BaseRateLimiter[Priority]):
         except asyncio.CancelledError:
             chat.leave()
             raise
+
+
+def metered(endpoint: str, data: dict[str, Any]) -> int | None:
+    """The chat whose budget a call costs; None: nobody's."""
+    if endpoint in FREE:
+        return None
+    try:
+        return int(data["chat_id"])
+    except (KeyError, TypeError, ValueError):
+        return None  # channels by @name: we never write there
 
 
 def seconds(error: RetryAfter) -> float:

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,11 +37,14 @@ class Limit:
 class Gate:
     """A sliding window: the calls on their way, when recent ones were over, and who waits."""
 
-    def __init__(self, limit: Limit, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: Limit, clock: Callable[[], float], before: Iterable[float] = ()
+    ) -> None:
+        """`before`: when, by the clock, calls were over that others made."""
         self._limit = limit
         self._clock = clock
         self._flying = 0
-        self._landed: deque[float] = deque()
+        self._landed: deque[float] = deque(sorted(before))
         self._closed_until = 0.0
         self._used = clock()
         self._tickets = itertools.count()

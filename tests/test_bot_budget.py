@@ -1,7 +1,11 @@
 """The budget: never above Telegram's limits, one chat's flood is its own, urgent calls first."""
 
 import asyncio
+import os
+import signal
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +14,7 @@ from telegram.error import BadRequest, NetworkError, RetryAfter, TimedOut
 
 from bot.budget import Budget, Dropped, Limits
 from bot.gate import IDLE, Gate, Limit, Priority
+from bot.ledger import KEPT, NAME, Ledger
 
 HANG = 60.0  #: seconds after which a call waits for ever
 FAST = Limits().scaled(0.02)  # a group's minute lasts 1.2 s
@@ -208,6 +213,92 @@ async def test_idle_chats_are_forgotten() -> None:
         await call(budget, wire, chat)
         now += 1.0
     assert budget.chats <= IDLE + 2
+
+
+#: A bot that calls chats 7 and -7, of which the last call never ends.
+KILLED = """
+import asyncio, pathlib, sys
+from bot.budget import Budget
+from bot.ledger import Ledger
+
+async def wire(last):
+    await asyncio.sleep(3600 if last else 0)
+
+async def main():
+    budget = Budget(ledger=Ledger(pathlib.Path(sys.argv[1])))
+    async def call(chat, last=False):
+        await budget.process_request(wire, (last,), {}, "sendMessage", {"chat_id": chat}, None)
+    for _ in range(18):
+        await call(-7)
+    for _ in range(3):
+        await call(7)
+    last = asyncio.create_task(call(7, True))
+    await asyncio.sleep(0.01)
+    print("flying", flush=True)
+    await last
+
+asyncio.run(main())
+"""
+
+
+async def test_a_bot_that_was_killed_starts_with_what_it_had_sent(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KILLED, str(tmp_path)), stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    async with asyncio.timeout(HANG):
+        assert await child.stdout.readline() == b"flying\n"
+        os.kill(child.pid, signal.SIGKILL)
+        await child.wait()
+    ledger, now = Ledger(tmp_path), 0.0
+    budget, wire = Budget(clock=lambda: now, ledger=ledger), Wire()
+    for chat, left in ((-7, 2), (7, 1), (8, 4)):  # with that, all chats have had 29
+        for _ in range(left):
+            async with asyncio.timeout(HANG):
+                assert await call(budget, wire, chat) == "ok"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(call(budget, wire, chat), 0.01)
+    ledger.close()
+
+
+def test_a_ledger_forgets_a_chat_after_a_minute(tmp_path: Path) -> None:
+    now = 1e9
+    first = Ledger(tmp_path, lambda: now)
+    first.end(first.begin(4711), 4711)
+    now += KEPT + 1
+    first.end(first.begin(4712), 4712)
+    first.close()
+    kept = (tmp_path / NAME).read_bytes()
+    assert (4711).to_bytes(8, "little") not in kept
+    assert (4712).to_bytes(8, "little") in kept
+    now += KEPT + 1
+    second = Ledger(tmp_path, lambda: now)
+    second.close()
+    assert second.recent == []
+    assert not any((tmp_path / NAME).read_bytes())
+
+
+def test_a_ledger_that_is_no_ledger_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"\xff" * 100)
+    ledger = Ledger(tmp_path)
+    assert ledger.recent == []
+    ledger.close()
+    (tmp_path / NAME).write_bytes(b"\xff" * (tmp_path / NAME).stat().st_size)  # times: no number
+    ledger = Ledger(tmp_path)
+    assert ledger.recent == []
+    with pytest.raises(BlockingIOError):
+        Ledger(tmp_path)  # a second process would write over it
+    ledger.close()
+
+
+def test_noting_a_call_costs_next_to_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    began = time.thread_time()
+    for number in range(10_000):  # more than twice the slots
+        ledger.end(ledger.begin(number + 1), number + 1)
+    each = (time.thread_time() - began) / 10_000
+    ledger.close()
+    assert each < 100e-6, each
 
 
 async def test_a_cancelled_waiter_gives_its_place_back() -> None:

@@ -17,3 +17,5 @@ async def test_300_messages_survive_200_kills(tmp_path: Path) -> None:
     assert outcome.lost == 0, outcome
     assert outcome.answered >= 0.98 * outcome.messages, outcome
     assert outcome.repeated_private == 0, outcome
+    # A call that was on its way may reach Telegram after the next bot began to count.
+    assert outcome.over_budget <= 5, outcome
