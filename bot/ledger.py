@@ -27,6 +27,8 @@ SLOTS: Final = 4096
 KEPT: Final = 65.0
 #: When a call was over that is not.
 FLYING: Final = math.inf
+#: Seconds after which a call of a dead process may still reach Telegram.
+LATE: Final = 0.5
 NAME: Final = "bot.sent"
 
 
@@ -55,13 +57,13 @@ class Ledger:
         self._free: list[int] = []
         now = clock()
         used = list[tuple[float, int]]()
-        #: Chat and age in seconds of every call that a predecessor made lately.
+        #: Chat and age in seconds, below 0 for some on their way, of a predecessor's calls.
         self.recent: list[tuple[int, float]] = []
         for slot in range(SLOTS):
             chat, ended = SLOT.unpack_from(self._slots, slot * SLOT.size)
             if ended == FLYING:
-                ended = now  # Telegram may see it as late as this
-            if chat and 0 <= now - ended < KEPT:
+                ended = now + LATE
+            if chat and -LATE <= now - ended < KEPT:
                 self._write(slot, chat, ended)
                 used.append((ended, slot))
                 self.recent.append((chat, now - ended))

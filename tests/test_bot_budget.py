@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from telegram.error import BadRequest, NetworkError, RetryAfter, TimedOut
 
 from bot.budget import Budget, Dropped, Limits
 from bot.gate import IDLE, Gate, Limit, Priority
-from bot.ledger import KEPT, NAME, Ledger
+from bot.ledger import KEPT, LATE, NAME, Ledger
 
 HANG = 60.0  #: seconds after which a call waits for ever
 FAST = Limits().scaled(0.02)  # a group's minute lasts 1.2 s
@@ -276,6 +277,18 @@ def test_a_ledger_forgets_a_chat_after_a_minute(tmp_path: Path) -> None:
     second.close()
     assert second.recent == []
     assert not any((tmp_path / NAME).read_bytes())
+
+
+def test_what_was_on_its_way_counts_from_when_it_may_arrive_and_once(tmp_path: Path) -> None:
+    first = Ledger(tmp_path, lambda: 1e9)
+    first.begin(7)
+    first.close()
+    for later in (0.0, LATE / 2, 10.0):
+        ledger = Ledger(tmp_path, partial(float, 1e9 + later))
+        ledger.close()
+        ((chat, age),) = ledger.recent
+        assert chat == 7
+        assert age == pytest.approx(later - LATE, abs=0.01)
 
 
 def test_a_ledger_that_is_no_ledger_is_begun_anew(tmp_path: Path) -> None:

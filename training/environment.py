@@ -97,6 +97,26 @@ async def ready(settings: Settings, say: Say = lambda line: None) -> Environment
     return judge(python, await _probe(python), given=False)
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether `ready` need not make anything."""
+    return settings.train_python is not None or _fresh()
+
+
+def makeable() -> str:
+    """The path of uv, if it could make the environment now.
+
+    Raises:
+        TrainingError: there is no uv, or no room.
+    """
+    free = shutil.disk_usage(FOLDER).free
+    if free < SIZE:
+        raise TrainingError(
+            f"training's environment needs {SIZE / 1e9:.0f} GB, {FOLDER} has {free / 1e9:.1f} "
+            "free: make room, or name an environment by FOODCRITIC_TRAIN_PYTHON"
+        )
+    return _uv()
+
+
 def judge(python: Path, found: dict[str, Any], *, given: bool) -> Environment:
     """What a probe's answer means; raises TrainingError naming what is wrong and the remedy."""
     remedy = (
@@ -144,16 +164,10 @@ def _fresh() -> bool:
 
 
 async def _make(say: Say) -> None:
-    uv = _uv()
     async with _alone():
         if _fresh():
             return  # another process was at it while we waited
-        free = shutil.disk_usage(FOLDER).free
-        if free < SIZE:
-            raise TrainingError(
-                f"training's environment needs {SIZE / 1e9:.0f} GB, {FOLDER} has {free / 1e9:.1f} "
-                "free: make room, or name an environment by FOODCRITIC_TRAIN_PYTHON"
-            )
+        uv = makeable()
         say(f"preparing {VENV}, 6 GB, once")
         python = str(VENV / "bin" / "python")
         version = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -40,9 +40,19 @@ def list_versions(
     if as_json:
         keys = ("name", "role", "status", "base", "run_id", "path")
         rows = [{key: getattr(v, key) for key in keys} for v in versions]
-        typer.echo(json.dumps({"versions": rows, "serving": (serving or {}).get("version")}))
+        said = {"versions": rows, "serving": (serving or {}).get("version"), "base": base}
+        typer.echo(json.dumps(said))
         return
     console = Console(highlight=False)
+    if not versions:
+        after = settings_.load().train_after
+        bundled = ", the model that comes along," if base == registry.NANO else ""
+        console.print(f"{base}{bundled} answers as it is: it has no trained version yet")
+        console.print(
+            f"one is made of approved corrections: by night once {after} are new, by /retrain in "
+            "Telegram or by `foodcritic train`; `foodcritic train --dry-run` says what is missing"
+        )
+        return
     table = Table("name", "status", "from", "made", "verdict")
     for version in versions:
         made = f"{version.created:%Y-%m-%d %H:%M}"

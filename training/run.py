@@ -91,13 +91,16 @@ async def check(
     *,
     say: Say = lambda line: None,
     overrides: Mapping[str, str] | None = None,
+    python: Environment | None = None,
 ) -> None:
     """Whether `train` could begin: environment, disk, memory, recipe, overrides and base.
+
+    `python`: the environment, where it is known already, and how much memory it may count on.
 
     Raises:
         TrainingError: with what to do.
     """
-    python = await _ready(settings, recipe, out, base, say)
+    python = await _ready(settings, recipe, out, base, say, python)
     asked = _command(settings, recipe, base, out / "work", 1, overrides or {})
     status, log = await child.once([str(python.python), "-m", *asked, "--check"])
     if status:
@@ -151,11 +154,16 @@ def trusted(settings: Settings, base: Path) -> None:
 
 
 async def _ready(
-    settings: Settings, recipe: str, out: Path, base: Path, say: Say
-) -> environment.Environment:
+    settings: Settings,
+    recipe: str,
+    out: Path,
+    base: Path,
+    say: Say,
+    python: Environment | None = None,
+) -> Environment:
     """What to train with, if it may begin; raises `TrainingError`."""
     trusted(settings, base)
-    python = await environment.ready(settings, say)
+    python = python or await environment.ready(settings, say)
     (out / "work").mkdir(parents=True, exist_ok=True)
     room.check(settings, python, recipe, base, out)
     return python
