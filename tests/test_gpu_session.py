@@ -109,6 +109,31 @@ def test_a_part_that_hangs_is_cut_off_and_the_next_one_runs(parts: Any, tmp_path
     assert ended == {"a": "cut off", "b": 0}
 
 
+def test_what_is_cut_off_may_keep_what_it_has(
+    parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is run again: what is unfinished does not count."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(parting.__file__).parents[2]))
+    (tmp_path / "keeps.py").write_text(
+        "import asyncio, pathlib, sys\n"
+        "from benchmarks.gpu.noted import Found, until_told\n"
+        "async def long():\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        found.note(ended=True)\n"
+        "found = Found(pathlib.Path(sys.argv[1]))\n"
+        "found.note(begun=True)\n"
+        "asyncio.run(until_told(long()))\n"
+    )
+    parts(Part(name="a", seconds=1, command="keeps {results}/a.json", files=["a.json"]))
+    results = tmp_path / "results"
+    parting.run(given(results), session.BOOK)
+    assert (book(results)["a"]["ended"], book(results)["a"]["missing"]) == ("cut off", ["a.json"])
+    kept = json.loads((results / "a-unfinished.json").read_text())
+    assert kept == {"begun": True, "ended": True}
+
+
 def test_the_summary_says_what_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rates = {"photo-128": 18.2, "photo-32": 14.0, "tile-128": 90.0, "chat-1": 2.9}
     for name, rate in rates.items():

@@ -21,11 +21,13 @@ PATIENCE = 240.0
 
 
 class Crowd:
-    """Users that ask until they are told to stop; every job they ever asked."""
+    """Users that ask until they are told to stop, and `rest` seconds after each answer."""
 
-    def __init__(self, db: Database, shown: list[photos.Photo], users: int) -> None:
+    def __init__(
+        self, db: Database, shown: list[photos.Photo], users: int, rest: float = 0.0
+    ) -> None:
         self.db, self._shown, self.jobs = db, itertools.cycle(shown), list[Job]()
-        self._stop = asyncio.Event()
+        self._stop, self._rest = asyncio.Event(), rest
         self._users = [asyncio.create_task(self._user(number)) for number in range(users)]
 
     async def _user(self, number: int) -> None:
@@ -39,6 +41,8 @@ class Crowd:
             self.jobs.append(job := await queue.enqueue(self.db, new))
             while not (await queue.get(self.db, job.id)).is_finished:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._rest)
 
     async def now(self) -> list[Job]:
         return [await queue.get(self.db, job.id) for job in self.jobs]
@@ -95,7 +99,7 @@ async def crowded(given: Any, home: Path, **more: str) -> AsyncIterator[Crowd]:
                     first_wait=0.01,
                 )
             )
-            crowd = Crowd(db, shown, given.users)
+            crowd = Crowd(db, shown, given.users, getattr(given, "rest", 0.0))
             try:
                 await crowd.answered(1)
                 yield crowd

@@ -6,8 +6,9 @@
     python -m benchmarks.gpu.endure choose MODEL PHOTOS OUT.json
 
 Real processes, jobs and photos: users send a photo, wait for its answer, and send the next. Each
-writes one JSON file with what it counted and the claims that hold, and exits with 1 unless all do.
-Works with whatever engine the machine has; PHOTOS is a folder of JPEG files.
+writes one JSON file with what it counted and the claims that hold, and exits with 1 unless all do;
+what is known so far is in OUT-unfinished.json. Works with whatever engine the machine has; PHOTOS
+is a folder of JPEG files.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import crowd
+from benchmarks.gpu.noted import Found, until_told
 from engine import openai
 from foodcritic import registry
 from foodcritic.columns import JobStatus
@@ -40,7 +42,7 @@ def pid_of(job: Job) -> int:
     return int(str(job.worker).split("-")[-2])
 
 
-async def kills(given: Any, home: Path) -> dict[str, Any]:
+async def kills(given: Any, home: Path, noted: Found) -> dict[str, Any]:
     """SIGKILL to the worker in the middle of its work, again and again."""
     back: list[float] = []
     async with crowd.crowded(given, home) as people:
@@ -52,16 +54,18 @@ async def kills(given: Any, home: Path) -> dict[str, Any]:
                 busy = [job for job in await people.now() if job.status is JobStatus.DOING]
             killed = time.perf_counter()
             for pid in {pid_of(job) for job in busy}:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it died of something else
+                    os.kill(pid, signal.SIGKILL)
             await people.answered(1)
             back.append(time.perf_counter() - killed)
+            noted.note(seconds_to_an_answer=back)
             _say(f"kill {len(back)}: answers again after {back[-1]:.1f} s")
         jobs = await people.end()
     found = crowd.counted(jobs) | {"kills": len(back), "seconds_to_an_answer": back}
     return found | {"claims": {"every job answered or apologised for": found["lost"] == 0}}
 
 
-async def swap(given: Any, home: Path) -> dict[str, Any]:
+async def swap(given: Any, home: Path, noted: Found) -> dict[str, Any]:
     """Another model is promoted under load, and taken back."""
     async with crowd.crowded(given, home) as people:
         db, folder = people.db, home / "models" / "next"
@@ -84,6 +88,7 @@ async def swap(given: Any, home: Path) -> dict[str, Any]:
 
             await crowd.until(f"the change to {name}", met)
             seconds.append(time.perf_counter() - started)
+            noted.note(seconds_to_change=seconds)
             _say(f"{name or 'the first'} serves after {seconds[-1]:.1f} s")
             await people.answered(given.users)
         jobs = await people.end()
@@ -97,7 +102,7 @@ async def swap(given: Any, home: Path) -> dict[str, Any]:
     return found | {"models": sorted(models), "claims": claims}
 
 
-async def serve(given: Any, home: Path) -> dict[str, Any]:
+async def serve(given: Any, home: Path, noted: Found) -> dict[str, Any]:
     """`foodcritic engine serve`, a worker in front of it, and kills of its servers."""
     await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
     env = os.environ | crowd.environment(given, home) | {"FOODCRITIC_ENGINE_KEY": "secret"}
@@ -131,6 +136,7 @@ async def serve(given: Any, home: Path) -> dict[str, Any]:
                 os.kill(pid, signal.SIGKILL)
                 await people.answered(4)
                 back.append(time.perf_counter() - killed)
+                noted.note(seconds_to_answers=back)
                 _say(f"kill {number + 1}: four more answers within {back[-1]:.1f} s")
             jobs = await people.end()
     finally:
@@ -141,7 +147,7 @@ async def serve(given: Any, home: Path) -> dict[str, Any]:
     return found | {"claims": {"every job answered or apologised for": found["lost"] == 0}}
 
 
-async def choose(given: Any, home: Path) -> dict[str, Any]:
+async def choose(given: Any, home: Path, noted: Found) -> dict[str, Any]:
     """What FOODCRITIC_ENGINE=auto comes to on this machine, with and without a model."""
     import engine
     from engine import Generation, Message, choice, doctor, hub
@@ -173,6 +179,7 @@ async def choose(given: Any, home: Path) -> dict[str, Any]:
             case["said"] = "".join([piece async for piece in made.stream(asked, how)])
             await made.close()
         found[name] = case
+        noted.note(**found)
         _say(f"{name}: {json.dumps(case)[:300]}")
     claims = {"the model answers": bool(found["a model"].get("said"))}
     if choice.installed():
@@ -205,15 +212,18 @@ def main() -> None:
         one.set_defaults(run=command)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        started = time.perf_counter()
+        noted, started = Found(given.out), time.perf_counter()
         try:
-            found = asyncio.run(given.run(given, Path(home) / "home"))
+            found = asyncio.run(until_told(given.run(given, Path(home) / "home", noted)))
+        except BaseException as error:
+            noted.note(error=str(error) or repr(error))
+            raise
         finally:
             for log in Path(home).rglob("*.log"):
                 kept = given.out.with_name(f"{given.out.stem}-{log.stem}.log")
                 kept.write_bytes(log.read_bytes()[-(2**17) :])
-    found["seconds"] = time.perf_counter() - started
-    given.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    noted.note(**found, seconds=time.perf_counter() - started)
+    noted.finish()
     _say(json.dumps({key: found[key] for key in found if not isinstance(found[key], dict)}))
     for claim, holds in found["claims"].items():
         _say(f"{'holds' if holds else 'FAILS'}: {claim}")

@@ -11,6 +11,7 @@ taught. `--mechanics` is for a model with random weights, which no lesson makes 
 has to refuse it, and it is promoted and taken back by hand. `--card-gb` holds the rest of the GPU's
 memory, so that serving has to make room for training. The training environment is
 FOODCRITIC_TRAIN_PYTHON or the usual one; without a GPU it works on the CPU, which rehearses it.
+What is known so far is in OUT-unfinished.json, should something fail or SIGTERM cut it off.
 """
 
 import argparse
@@ -19,18 +20,17 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from PIL import Image
 
-from benchmarks.gpu import crowd
+from benchmarks.gpu import crowd, learnt, noted
 from foodcritic import corrections, people, photos, queue, registry, runs
 from foodcritic.columns import JobStatus, ReviewStatus
 from foodcritic.db import Database
@@ -41,10 +41,6 @@ from tests import drawn
 TEACHERS, EATER = 1000, 2000
 #: Views that the crowd sends begin here, those of the eater here.
 OTHERS, UNSEEN = 900, 500
-#: What the issue of a lesson has to be within, seconds.
-AIM: Final = 600.0
-#: Of the views that nobody taught, the share that is named right afterwards. Chance is 5 %.
-RIGHT: Final = 0.7
 #: Bounds that are not what is measured.
 ROOM = {
     "FOODCRITIC_QUEUE_PER_USER": "1000",
@@ -61,10 +57,10 @@ sys.stdin.read()
 """
 
 
-async def lesson(given: Any, home: Path) -> dict[str, Any]:
-    """Teach, train, and ask again."""
+async def lesson(given: Any, home: Path, found: noted.Found) -> None:
+    """Teach, train, and ask again; what comes of it is noted in `found` as it comes."""
     more = ROOM | ({"FOODCRITIC_ENGINE": given.engine} if given.engine else {})
-    found: dict[str, Any] = {"model": str(given.model), "recipe": given.recipe}
+    found.note(model=str(given.model), recipe=given.recipe)
     given.photos = await asyncio.to_thread(_others, given, home.with_name("others"))
     async with _held(given.card_gb), crowd.crowded(given, home, **more) as others:
         db, env = others.db, os.environ | crowd.environment(given, home, **more)
@@ -74,22 +70,25 @@ async def lesson(given: Any, home: Path) -> dict[str, Any]:
             await corrections.review(db, said.id, ReviewStatus.APPROVED)
         began = time.perf_counter()
         _say(f"{len(pending)} corrections are approved, {wrong} of the answers were wrong")
-        found |= {"corrections": len(pending), "wrong_before": wrong}
-        found["run"] = await _trained(db, given, env, home)
-        found["seconds"] = {"to_verdict": round(time.perf_counter() - began, 1)}
+        found.note(corrections=len(pending), wrong_before=wrong)
+        try:
+            await _trained(db, given, env, home, found)
+        finally:
+            found.note(run=await _run(db), exam=learnt.exam(home))
+            learnt.keep(given.out, home)
+        seconds = {"to_verdict": round(time.perf_counter() - began, 1)}
+        found.note(seconds=seconds)
         if given.mechanics:
-            found["seconds"] |= await _by_hand(db, env, home, began)
+            seconds |= await _by_hand(db, env, home, began)
         else:
             await _serves(db, "critic-1")
-            found["seconds"]["to_promoted"] = round(time.perf_counter() - began, 1)
-            found["right_after"] = await _asked_again(db, given)
+            seconds["to_promoted"] = round(time.perf_counter() - began, 1)
+            _say(f"promoted: {seconds['to_promoted']} s")
+            found.note(right_after=await _asked_again(db, given, home / "worker.log"))
         await others.answered(given.users)
         jobs = await others.end()
-    found["others"] = crowd.counted(jobs) | {"models": sorted({str(job.model) for job in jobs})}
-    found["serving"] = _told(home / "worker.log")
-    found["exam"] = _exam(home)
-    found["claims"] = _claims(given, found)
-    return found
+    found.note(others=crowd.counted(jobs) | {"models": sorted({str(job.model) for job in jobs})})
+    found.note(serving=learnt.told(home / "worker.log"))
 
 
 async def _taught(db: Database, given: Any) -> int:
@@ -110,7 +109,7 @@ async def _taught(db: Database, given: Any) -> int:
     return sum(wrong)
 
 
-async def _asked_again(db: Database, given: Any) -> dict[str, float]:
+async def _asked_again(db: Database, given: Any, log: Path) -> dict[str, float]:
     """Views that nobody taught: what is named right, of all, and who answered."""
     views = [(d, UNSEEN + v) for v in range(given.unseen) for d in range(len(drawn.NAMES))]
     jobs = await asyncio.gather(*(_answer(db, given, EATER, *view) for view in views))
@@ -119,7 +118,13 @@ async def _asked_again(db: Database, given: Any) -> dict[str, float]:
         for (dish, _), job in zip(views, jobs, strict=True)
     ]
     new = sum(job.model == "critic-1" for job in jobs)
-    return {"asked": len(jobs), "right": statistics.fmean(right), "by_the_new_model": new}
+    recalled = learnt.recalled(log) & {job.id for job in jobs}  # by the correction memory
+    return {
+        "asked": len(jobs),
+        "right": statistics.fmean(right),
+        "by_the_new_model": new,
+        "recalled": len(recalled),
+    }
 
 
 async def _answer(db: Database, given: Any, person: int, dish: int, view: int) -> Job:
@@ -138,29 +143,41 @@ async def _answer(db: Database, given: Any, person: int, dish: int, view: int) -
     return job
 
 
-async def _trained(db: Database, given: Any, env: dict[str, str], home: Path) -> dict[str, Any]:
-    """`foodcritic train`, and how long each stage of it took."""
+async def _trained(
+    db: Database, given: Any, env: dict[str, str], home: Path, found: noted.Found
+) -> None:
+    """`foodcritic train`, and how long each stage of it takes."""
     command = ["train", "--recipe", given.recipe]
     command += [word for value in given.set for word in ("--set", value)]
     child = asyncio.create_task(_cli(env, home, *command))
     stages, before, changed = dict[str, float](), "start", time.perf_counter()
-    while not child.done():
-        run = await runs.unfinished(db)
-        stage = str(run.stage or "start") if run else before
-        if stage != before:
-            now = time.perf_counter()
-            stages[before] = round(stages.get(before, 0.0) + now - changed, 1)
-            _say(f"{before}: {stages[before]} s")
-            before, changed = stage, now
-        await asyncio.sleep(0.2)
-    stages[before] = round(time.perf_counter() - changed, 1)
-    _say(f"{before}: {stages[before]} s; {await child}")
-    run = await runs.get(db, 1)
-    curve = await runs.curve(db, 1)
-    _keep(given, home)
+
+    def over(stage: str) -> None:
+        stages[stage] = round(stages.get(stage, 0.0) + time.perf_counter() - changed, 1)
+        found.note(stages=stages)
+        _say(f"{stage}: {stages[stage]} s")
+
+    try:
+        while not child.done():
+            run = await runs.unfinished(db)
+            stage = str(run.stage or "start") if run else before
+            if stage != before:
+                over(before)
+                before, changed = stage, time.perf_counter()
+            await asyncio.sleep(0.2)
+        over(before)
+        _say(await child)
+    finally:
+        child.cancel()
+        await asyncio.gather(child, return_exceptions=True)
+
+
+async def _run(db: Database) -> dict[str, Any]:
+    """The first run's end, figures and losses."""
+    run, curve = await runs.get(db, 1), await runs.curve(db, 1)
     return {
         "status": str(run.status),
-        "stages": stages,
+        "error": run.error,
         "metrics": run.metrics,
         "losses": [round(step.loss, 4) for step in curve],
         "steps": curve[-1].step if curve else 0,
@@ -251,60 +268,6 @@ def _others(given: Any, folder: Path) -> Path:
     return folder
 
 
-def _told(log: Path) -> dict[str, int]:
-    """How often the worker said that it changed, or made room."""
-    events = ("swap.paused", "swap.resumed", "swap.switched", "swap.rolled_back")
-    text = log.read_text("utf-8", "replace")
-    return {name: text.count(f'"{name}"') for name in events}
-
-
-def _exam(home: Path) -> dict[str, dict[str, float]]:
-    """What both models got in the exam, the mean of each part."""
-    found = {}
-    for who in ("live", "candidate"):
-        file = home / "runs" / "1" / f"{who}.json"
-        parts = json.loads(file.read_bytes()) if file.exists() else {}
-        scores = {part: parts.get(part) or {} for part in ("corrections", "naming", "checks")}
-        found[who] = {
-            part: round(statistics.fmean(of.values()), 4) for part, of in scores.items() if of
-        } | {"held_out": len(scores["corrections"])}
-    return found
-
-
-def _keep(given: Any, home: Path) -> None:
-    """The report and the logs, beside the results."""
-    folder = home / "runs" / "1"
-    for file in (folder / "report.png", folder / "work" / "train.log"):
-        if file.exists():
-            kept = given.out.with_name(f"{given.out.stem}-{file.name}")
-            kept.write_bytes(file.read_bytes()[-(2**20) :] if file.suffix == ".log" else b"")
-            if file.suffix == ".png":
-                shutil.copy(file, kept)
-
-
-def _claims(given: Any, found: dict[str, Any]) -> dict[str, bool]:
-    others, verdict = found["others"], found["run"]["metrics"].get("verdict", {})
-    wanted = given.views * len(drawn.NAMES)
-    claims = {
-        f"{wanted} corrections, all learnt from": found["corrections"] == wanted,
-        f"promoted within {AIM / 60:.0f} minutes": found["seconds"]["to_promoted"] <= AIM,
-        "every job of the others answered": others["answered"] == others["jobs"],
-        "by both models": "critic-1" in others["models"] and len(others["models"]) == 2,
-    }
-    if given.mechanics:
-        claims["a model that got no better is refused"] = verdict.get("passed") is False
-        claims["rolled back within a minute"] = found["seconds"]["rollback"] < 60
-    else:
-        claims["the gate passed"] = verdict.get("passed") is True
-        claims["other views are named right"] = found["right_after"]["right"] >= RIGHT
-    if given.card_gb is not None:
-        told = found["serving"]
-        claims["serving made room and came back"] = (
-            min(told["swap.paused"], told["swap.resumed"]) > 0
-        )
-    return claims
-
-
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     return int(width), int(height)
@@ -325,25 +288,30 @@ def main() -> None:
     parser.add_argument("--unseen", type=int, default=3, help="of each, asked afterwards")
     parser.add_argument("--size", type=_size, help="of photos, e.g. 1280x960; default 320x320")
     parser.add_argument("--users", type=int, default=2, help="who keep asking")
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds, after an answer")
     parser.add_argument("--card-gb", type=float)
     parser.add_argument("--engine", help="default: what the machine has")
     parser.add_argument("--mechanics", action="store_true")
     given = parser.parse_args()
     given.model, given.out = given.model.resolve(), given.out.resolve()
+    found, started = noted.Found(given.out), time.perf_counter()
     with tempfile.TemporaryDirectory() as home:
-        started = time.perf_counter()
         try:
-            found = asyncio.run(lesson(given, Path(home) / "home"))
+            asyncio.run(noted.until_told(lesson(given, Path(home) / "home", found)))
+        except BaseException as error:
+            found.note(error=str(error) or repr(error))
+            raise
         finally:
+            found.note(whole_seconds=round(time.perf_counter() - started, 1))
             for log in Path(home).rglob("*.log"):
                 kept = given.out.with_name(f"{given.out.stem}-{log.stem}.log")
                 kept.write_bytes(log.read_bytes()[-(2**18) :])
-    found["whole_seconds"] = round(time.perf_counter() - started, 1)
-    given.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    _say(json.dumps({key: found[key] for key in ("seconds", "others", "exam")}))
-    for claim, holds in found["claims"].items():
+    found.note(claims=learnt.claims(given, found.figures))
+    found.finish()
+    _say(json.dumps({key: found.figures[key] for key in ("seconds", "others", "exam")}))
+    for claim, holds in found.figures["claims"].items():
         _say(f"{'holds' if holds else 'FAILS'}: {claim}")
-    raise SystemExit(not all(found["claims"].values()))
+    raise SystemExit(not all(found.figures["claims"].values()))
 
 
 if __name__ == "__main__":

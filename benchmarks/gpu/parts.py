@@ -20,6 +20,8 @@ from typing import Any, Final
 
 #: Where models and photos are made.
 SCRATCH: Final = Path("/dev/shm")
+#: Seconds that a part gets to keep what it has, once its time is over.
+GRACE: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,9 @@ def begin(given: Any, book: Book, part: Part, limit: float) -> dict[str, Any]:
                 ended: Any = child.returncode
             except subprocess.TimeoutExpired:
                 ended = "cut off"
+                child.terminate()  # it may keep what it has
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.communicate(timeout=GRACE)
             finally:  # its own children too: a server that is left holds the GPU
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)

@@ -24,11 +24,12 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import bench_train
+from benchmarks.gpu.noted import Found
 from training.xtuner import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +57,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=RUNS, default=list(RUNS))
     given = parser.parse_args()
     bench_train.prepare(given.work, given.photos, given.shape, given.model)
-    found: dict[str, Any] = {"machine": bench_train.machine(), "processes": given.processes}
+    found = Found(given.out)
+    found.note(machine=bench_train.machine(), processes=given.processes)
     with ThreadPoolExecutor(len(given.only)) as pool:
-        runs = pool.map(lambda name: _run(given, name), given.only)
-        found |= dict(zip(given.only, runs, strict=True))
-    found["claims"] = claims = _claims(found)
-    given.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        runs = {pool.submit(_run, given, name): name for name in given.only}
+        for run in as_completed(runs):
+            found.note(**{runs[run]: run.result()})
+    claims = _claims(found.figures)
+    found.note(claims=claims)
+    found.finish()
     for claim, holds in claims.items():
         sys.stderr.write(f"{'holds' if holds else 'FAILS'}: {claim}\n")
     raise SystemExit(not all(claims.values()))
