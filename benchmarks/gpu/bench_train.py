@@ -101,13 +101,17 @@ def main() -> None:
 
 
 def prepare(work: Path, count: int, shape: str, model: Path | None = None) -> None:
-    """A checkpoint, photos, LLaVA JSON, and the checkpoint as the hub has it, once."""
+    """A checkpoint, photos, LLaVA JSON, and the checkpoint as the hub has it, once.
+
+    The last of it appears whole: what was cut off is done again.
+    """
     from benchmarks.gpu import photos
 
     if (work / "hub").exists():
         return
     work.mkdir(parents=True, exist_ok=True)
     if model is not None:
+        (work / "model").unlink(missing_ok=True)
         (work / "model").symlink_to(model.resolve())
     else:
         _run("-m", "benchmarks.gpu.shapes", str(work / "model"), "--shape", shape)
@@ -130,13 +134,15 @@ def prepare(work: Path, count: int, shape: str, model: Path | None = None) -> No
             }
         )
     (work / "train.json").write_text(json.dumps(records), encoding="utf-8")
-    hub = work / "hub"
+    hub = work / ".part-hub"
+    shutil.rmtree(hub, ignore_errors=True)
     hub.mkdir()
     for file in (work / "model").iterdir():
         (hub / file.name).symlink_to(file.resolve())
     code = hub / "modeling_internvl_chat.py"
     code.unlink()
     shutil.copy(Path(__file__).with_name("modeling_hub.py"), code)
+    hub.rename(work / "hub")
 
 
 def run(system: System, work: Path) -> dict[str, Any]:

@@ -126,7 +126,6 @@ def write(folder: Path, shape: Shape, seed: int = 0) -> Path:
     weights["language_model.output.weight"][list(ENDS)] = 0
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config(shape), indent=1))
     for file in nano.MODEL.iterdir():
         if file.suffix in (".jinja", ".py") or file.name in (
             "generation_config.json",
@@ -140,6 +139,8 @@ def write(folder: Path, shape: Shape, seed: int = 0) -> Path:
     filled = json.loads((nano.MODEL / "tokenizer.json").read_text("utf-8"))
     _fill(filled["model"]["vocab"], filled["added_tokens"], shape.vocabulary)
     (folder / "tokenizer.json").write_text(json.dumps(filled, ensure_ascii=False))
+    # Last: where it is, the folder is whole.
+    (folder / "config.json").write_text(json.dumps(config(shape), indent=1))
     return folder
 
 
