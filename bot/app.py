@@ -124,7 +124,7 @@ async def reach(bot: MeteredBot, address: str, stop: asyncio.Event) -> bool:
                 "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"
             ) from error
         except NetworkError as error:
-            log.warning("telegram_unreachable", address=address, reason=error.message)
+            log.warning("bot.telegram_unreachable", address=address, reason=error.message)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), KNOCK)
     return False
@@ -166,7 +166,7 @@ async def serve(
     calm.set()
     dispatcher = Dispatcher(db, bot, source, handle, apologise, calm=calm, scale=pace.scale)
     await application.initialize()
-    log.info("bot_started", bot_id=bot.id, webhook=settings.webhook_url is not None)
+    log.info("bot.started", bot_id=bot.id, webhook=settings.webhook_url is not None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(application.shutdown)
         parts: list[asyncio.Task[Any]] = [
@@ -192,7 +192,7 @@ async def serve(
         stopping = asyncio.create_task(stop.wait())
         stack.push_async_callback(cancel, [stopping])
         done, _ = await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
-        log.info("bot_stopping")
+        log.info("bot.stopping")
         for task in done:
             task.result()  # a part that failed fails the bot
 

@@ -168,7 +168,7 @@ class Budget(BaseRateLimiter[Priority]):
                     chat.close(wait)
                 if priority is Priority.SPARE:
                     raise Dropped(endpoint) from error
-                log.info("flood_wait", endpoint=endpoint, seconds=wait)
+                log.info("bot.flood_wait", endpoint=endpoint, seconds=wait)
                 pause = 0.0 if chat is not None else wait
             except BadRequest:
                 raise  # a NetworkError to PTB, but repeating cannot help
@@ -177,7 +177,7 @@ class Budget(BaseRateLimiter[Priority]):
                     raise Dropped(endpoint) from error
                 if failures >= len(self._pauses) or not repeatable(endpoint, error):
                     raise
-                log.info("call_repeated", endpoint=endpoint, error=type(error).__name__)
+                log.info("bot.call_repeated", endpoint=endpoint, error=type(error).__name__)
                 pause = self._pauses[failures]
                 failures += 1
             finally:

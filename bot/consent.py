@@ -78,7 +78,7 @@ async def on_tap(desk: Desk, update: Update) -> None:
         return
     agrees = match[2] == "yes"
     await privacy.decide(desk.db, CHANNEL, user.id, agrees, withdraw=desk.withdraw)
-    log.info("consent", agrees=agrees)
+    log.info("bot.consent", agrees=agrees)
     said = texts.text(lang, f"consent-{match[2]}")
     await notice(query, said)
     message = query.message
@@ -96,4 +96,4 @@ async def on_tap(desk: Desk, update: Update) -> None:
             reply_markup=InlineKeyboardMarkup(kept) if kept else None,
         )
     except TelegramError as error:  # deleted, or too old: the answer is stored all the same
-        log.debug("consent_not_shown", error=error.message)
+        log.debug("bot.consent_not_shown", error=error.message)

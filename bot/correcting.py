@@ -225,7 +225,7 @@ async def _noted(
         await notes.edit(desk, where.message, text, keyboard)
     if asks:
         await consent.asked(desk, user)
-    log.info("corrected", job=made.job_id, correction=made.id)
+    log.info("bot.corrected", job=made.job_id, correction=made.id)
 
 
 async def _theirs(desk: Desk, query: CallbackQuery, number: int) -> Asking | str:

@@ -125,7 +125,7 @@ class Courier:
             if await self._until_finished(watch):
                 await self._deliver(watch)
         except (LeaseLost, JobNotFound) as error:
-            log.info("delivery_left", job=job.id, reason=str(error))
+            log.info("bot.delivery_left", job=job.id, reason=str(error))
         except Forbidden as error:
             if not guests.is_guest(job):  # a guest's chat is none of ours
                 await people.set_chat(self._db, CHANNEL, watch.target.chat_id, gone=self._db.now())
@@ -182,7 +182,7 @@ class Courier:
                 lambda _: self._store(watch),
             )
         await queue.delivered(self._db, job, self._name, watch.done)
-        log.info("delivered", job=job.id, status=str(job.status))
+        log.info("bot.delivered", job=job.id, status=str(job.status))
 
     async def _hang(self, watch: Watch) -> str:
         """Deliver the picture of a job; what to say instead where there is none, else ''."""
@@ -200,23 +200,23 @@ class Courier:
         return ""
 
     async def _close(self, watch: Watch, **why: Any) -> None:
-        log.warning("undeliverable", job=watch.job.id, **why)
+        log.warning("bot.undeliverable", job=watch.job.id, **why)
         try:
             await queue.cancel(self._db, watch.job.id)
             await queue.delivered(self._db, watch.job, self._name, {**watch.done, **why})
         except (LeaseLost, JobNotFound) as error:
-            log.info("delivery_left", job=watch.job.id, reason=str(error))
+            log.info("bot.delivery_left", job=watch.job.id, reason=str(error))
 
     async def _later(
         self, watch: Watch, wait: timedelta, error: Exception, *, trace: bool = False
     ) -> None:
         log.warning(
-            "delivery_postponed", job=watch.job.id, error=type(error).__name__, exc_info=trace
+            "bot.delivery_postponed", job=watch.job.id, error=type(error).__name__, exc_info=trace
         )
         try:
             await queue.postpone(self._db, watch.job, self._name, self._db.now() + wait)
         except (LeaseLost, JobNotFound) as lost:
-            log.info("delivery_left", job=watch.job.id, reason=str(lost))
+            log.info("bot.delivery_left", job=watch.job.id, reason=str(lost))
 
     # -- the lease ---------------------------------------------------------------------------
 

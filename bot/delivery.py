@@ -134,7 +134,7 @@ async def send(
         except BadRequest:
             raise
         except NetworkError as error:
-            log.warning("send_failed", chat_is_private=target.is_private, error=str(error)[:80])
+            log.warning("bot.send_failed", chat_is_private=target.is_private, error=str(error)[:80])
             if pause is None:
                 raise
             await asyncio.sleep(pause)
@@ -201,4 +201,4 @@ async def delete(bot: MeteredBot, target: Target, message_id: int) -> None:
             rate_limit_args=Priority.NORMAL,
         )
     except BadRequest as error:
-        log.debug("not_deleted", error=error.message)
+        log.debug("bot.not_deleted", error=error.message)

@@ -115,4 +115,4 @@ async def say_part(
     except Forbidden:
         await people.set_chat(desk.db, CHANNEL, message.chat.id, gone=desk.db.now())
     except BadRequest as error:
-        log.warning("not_said", error=error.message)
+        log.warning("bot.not_said", error=error.message)

@@ -143,7 +143,7 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             if not outage.passes(error):
-                log.error("dispatcher_failed", part=task.get_name(), exc_info=error)
+                log.error("bot.dispatcher_failed", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
             self._db.hub.ring([topic(self._source)])
 
@@ -209,7 +209,7 @@ class Dispatcher:
         try:
             updates = [Update.de_json(dict(letter.payload), self._bot) for letter in letters]
         except Exception:  # not what the Bot API sends; nobody to answer
-            log.exception("update_unreadable", number=letters[0].update_id)
+            log.exception("bot.update_unreadable", number=letters[0].update_id)
             await self._refuse(letters, "unreadable")
             return
         is_album = albums.group_of(letters[0]) is not None
@@ -223,7 +223,7 @@ class Dispatcher:
                     raise  # it is the house's fault: the inbox keeps it until that is mended
                 last = attempt == ATTEMPTS
                 log.warning(
-                    "update_failed",
+                    "bot.update_failed",
                     number=letters[0].update_id,
                     attempt=attempt,
                     error=type(error).__name__,
@@ -241,7 +241,7 @@ class Dispatcher:
 
     async def _give_up(self, letter: Letter) -> None:
         """Take an update out of the way that may have killed every process that had it."""
-        log.error("update_given_up", number=letter.update_id, attempts=letter.attempts)
+        log.error("bot.update_given_up", number=letter.update_id, attempts=letter.attempts)
         await inbox.begun(self._db, letter)
         if letter.attempts < DEATHS + APOLOGIES:  # before it is settled: a death must not lose it
             with contextlib.suppress(Exception):  # it may be unreadable, too
@@ -253,7 +253,7 @@ class Dispatcher:
         try:
             await self._apologise(update)
         except Exception:
-            log.exception("not_apologised")
+            log.exception("bot.not_apologised")
 
     async def _refuse(self, letters: list[Letter], reason: str) -> None:
         for letter in letters:

@@ -66,6 +66,6 @@ async def download(bot: MeteredBot, file_id: str) -> bytes:
         except NetworkError as error:
             if pause is None:
                 raise PhotoLost(type(error).__name__) from error
-            log.info("fetch_repeated", error=type(error).__name__)
+            log.info("bot.fetch_repeated", error=type(error).__name__)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")

@@ -44,7 +44,7 @@ async def on_membership(desk: Desk, update: Update) -> None:
     try:
         await desk.bot.send_message(chat.id, hello)
     except (BadRequest, Forbidden) as error:
-        log.info("not_greeted", error=error.message)
+        log.info("bot.not_greeted", error=error.message)
 
 
 async def explain(desk: Desk, message: Message) -> None:
@@ -74,7 +74,7 @@ async def is_administrator(desk: Desk, chat: Chat) -> bool:
             ChatMember.OWNER,
         )
     except TelegramError as error:
-        log.info("member_unknown", error=error.message)
+        log.info("bot.member_unknown", error=error.message)
         return False
 
 

@@ -236,4 +236,4 @@ async def on_stopped_draft(desk: Desk, update: Update) -> None:
         if job.channel == CHANNEL and job.chat_id == int(content["chat"]["id"]) and job.is_active:
             await queue.cancel(desk.db, job.id)
     except (JobNotFound, KeyError, TypeError, ValueError):
-        log.info("unknown_draft_stopped")
+        log.info("bot.unknown_draft_stopped")

@@ -90,7 +90,7 @@ async def poll(
             continue
         except Conflict as error:
             calm.set()
-            log.warning("poll_conflict", error=error.message, remedy="stop the other program")
+            log.warning("bot.poll_conflict", error=error.message, remedy="stop the other program")
             if rival.insists():
                 raise SettingsError(
                     "another program takes this bot's updates from Telegram: stop it, or give this "
@@ -100,7 +100,7 @@ async def poll(
             continue
         except NetworkError as error:
             calm.set()
-            log.warning("poll_failed", error=type(error).__name__, reason=error.message)
+            log.warning("bot.poll_failed", error=type(error).__name__, reason=error.message)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             continue

@@ -64,7 +64,7 @@ async def on_inline(desk: Desk, update: Update) -> None:
     try:
         await query.answer(results, cache_time=CACHE, is_personal=True, button=button)
     except BadRequest as error:  # typed on, or too late
-        log.debug("inline_too_late", error=error.message)
+        log.debug("bot.inline_too_late", error=error.message)
 
 
 async def recent(desk: Desk, user_id: int) -> list[tuple[Job, str | None]]:

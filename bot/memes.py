@@ -92,7 +92,7 @@ async def ask(desk: Desk, messages: Sequence[Message]) -> None:
     )
     job = await waits.enqueue_from(desk, message, new, lang)
     if job is not None:
-        log.info("meme_asked", job=job.id, lang=lang)
+        log.info("bot.meme_asked", job=job.id, lang=lang)
 
 
 async def _shown(
@@ -144,7 +144,7 @@ async def on_variant(desk: Desk, update: Update) -> None:
             desk.bot, target, message.message_id, Picture(data=data, keyboard=keyboard)
         )
     except (BadRequest, Forbidden, InvalidToken) as error:
-        log.info("meme_not_redrawn", error=error.message)
+        log.info("bot.meme_not_redrawn", error=error.message)
 
 
 async def on_more(desk: Desk, update: Update) -> None:

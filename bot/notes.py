@@ -53,7 +53,7 @@ async def edit(
     except TelegramError as error:
         if "not modified" in error.message:
             return
-        log.info("correction_not_shown", error=error.message)
+        log.info("bot.correction_not_shown", error=error.message)
         await say(desk, message, text, buttons, reply=False)  # deleted meanwhile
 
 

@@ -97,7 +97,7 @@ async def change(desk: Desk, query: CallbackQuery, message: Message, name: str, 
     """Set one rule and show the panel as it is then."""
     chat = message.chat
     rules = await house.change(desk.db, CHANNEL, chat.id, **{name: value})
-    log.info("house_rule_changed", rule=name, value=value)
+    log.info("bot.house_rule_changed", rule=name, value=value)
     lang = await language(desk, query.from_user, chat)
     await notice(query, texts.text(lang, "tap-saved"))
     try:
@@ -109,7 +109,7 @@ async def change(desk: Desk, query: CallbackQuery, message: Message, name: str, 
             keyboard(lang, chat, rules),
         )
     except (BadRequest, Forbidden) as error:
-        log.info("panel_not_shown", error=error.message)
+        log.info("bot.panel_not_shown", error=error.message)
 
 
 async def may_rule(desk: Desk, chat: Chat, user_id: int) -> bool:
@@ -119,7 +119,7 @@ async def may_rule(desk: Desk, chat: Chat, user_id: int) -> bool:
     try:
         member = await desk.bot.get_chat_member(chat.id, user_id)
     except TelegramError as error:
-        log.info("member_unknown", error=error.message)
+        log.info("bot.member_unknown", error=error.message)
         return False
     return member.status in RULERS
 

@@ -101,7 +101,7 @@ async def _edited(
             if (shown := await edit(bot, target, place, picture)) is not None:
                 return shown
         except InvalidToken:  # PTB's name for 404: this server cannot edit pictures
-            log.info("picture_edits_refused")
+            log.info("bot.picture_edits_refused")
             shown = await send(bot, target, picture)
             await texts_delivery.delete(bot, target, place)
             return shown
@@ -144,7 +144,7 @@ async def send(bot: MeteredBot, target: Target, picture: Picture) -> Message:
         except BadRequest:
             raise
         except NetworkError as error:
-            log.warning("picture_failed", error=str(error)[:80])
+            log.warning("bot.picture_failed", error=str(error)[:80])
             if pause is None:
                 raise
             await asyncio.sleep(pause)

@@ -126,7 +126,7 @@ async def send_copy(desk: Desk, message: Message, user: User, lang: Lang) -> Non
                 caption=texts.text(lang, "export-here", number=number, total=len(paths)),
                 write_timeout=120,
             )
-    log.info("exported", files=len(paths))
+    log.info("bot.exported", files=len(paths))
 
 
 async def confirm(desk: Desk, message: Message, user: User, lang: Lang) -> None:
@@ -182,4 +182,4 @@ async def _edit(
             text, message.chat.id, message.message_id, reply_markup=keyboard
         )
     except TelegramError as error:
-        log.debug("not_shown", error=error.message)
+        log.debug("bot.not_shown", error=error.message)

@@ -83,5 +83,8 @@ async def _tell_operator(bot: MeteredBot, person: int, lang: Lang, code: str) ->
         await bot.set_my_commands(theirs, BotCommandScopeChat(person), code)
     except BadRequest as error:  # they have not written to the bot yet
         log.warning(
-            "operator_not_told", user=person, error=error.message, remedy="write /start to the bot"
+            "bot.operator_not_told",
+            user=person,
+            error=error.message,
+            remedy="write /start to the bot",
         )

@@ -155,7 +155,7 @@ class Progress:
             return
         except (BadRequest, InvalidToken) as error:
             # InvalidToken: PTB's name for 404, a Bot API server that does not know the method.
-            log.info("drafts_refused", error=error.message)
+            log.info("bot.drafts_refused", error=error.message)
             self._drafts = False
             return
         if not watch.done.get("drafted"):

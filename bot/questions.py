@@ -197,10 +197,10 @@ async def fetched(
     try:
         return tuple(await asyncio.gather(*(fetch.fetch(desk.db, desk.bot, m) for m in shown)))
     except PhotoError as error:
-        log.info("photo_refused", code=error.code)
+        log.info("bot.photo_refused", code=error.code)
         await say(desk, message, unread(lang, error))
     except fetch.PhotoLost as error:
-        log.warning("photo_lost", reason=str(error))
+        log.warning("bot.photo_lost", reason=str(error))
         await say(desk, message, unread(lang, error))
     return ()
 
@@ -242,4 +242,4 @@ async def _enqueue(
     job = await waits.enqueue_from(desk, message, new, lang)
     if job is None:
         return
-    log.info("asked", job=job.id, kind=str(job.kind), photos=len(photos), lang=lang)
+    log.info("bot.asked", job=job.id, kind=str(job.kind), photos=len(photos), lang=lang)

@@ -64,7 +64,7 @@ async def on_tap(desk: Desk, update: Update) -> None:
     now = await feedback.toggle(desk.db, job.id, CHANNEL, user.id, rating, update.update_id)
     name = {1: "rated-up", -1: "rated-down", 0: "rated-none"}[now]
     await notice(query, texts.text(lang, name))
-    log.info("rated", job=job.id, rating=now, by="button")
+    log.info("bot.rated", job=job.id, rating=now, by="button")
     await _count(desk, query, job.id)
     if now and isinstance(query.message, Message):
         await consent.ask_once(desk, query.message, user, job)
@@ -86,7 +86,7 @@ async def on_reaction(desk: Desk, update: Update) -> None:
     if after == 0 and rated.get(job.id, 0) != before:
         return  # a button has said otherwise since
     await feedback.rate(desk.db, job.id, CHANNEL, change.user.id, after, update.update_id)
-    log.info("rated", job=job.id, rating=after, by="reaction")
+    log.info("bot.rated", job=job.id, rating=after, by="reaction")
 
 
 def _meaning(reactions: Any) -> Rating | Literal[0]:
@@ -118,7 +118,7 @@ async def _count(desk: Desk, query: CallbackQuery, job_id: int) -> None:
             rate_limit_args=Priority.SPARE if is_group(message.chat) else Priority.NORMAL,
         )
     except (Dropped, TelegramError) as error:  # the votes count, whether they are shown or not
-        log.debug("votes_not_shown", error=str(error))
+        log.debug("bot.votes_not_shown", error=str(error))
 
 
 def counted(markup: InlineKeyboardMarkup, job_id: int, up: int, down: int) -> InlineKeyboardMarkup:

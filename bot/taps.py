@@ -39,4 +39,4 @@ async def notice(query: CallbackQuery, text: str) -> None:
     try:
         await query.answer(text[:NOTICE])
     except BadRequest as error:
-        log.debug("tap_too_old", error=error.message)
+        log.debug("bot.tap_too_old", error=error.message)

@@ -57,7 +57,7 @@ async def on_guest_message(desk: Desk, update: Update) -> None:
             try:
                 await guests.say(desk.bot, query_id, said)
             except TelegramError as error:  # too old by now
-                log.info("guest_not_answered", error=error.message)
+                log.info("bot.guest_not_answered", error=error.message)
 
 
 async def ask(desk: Desk, message: Message, new: NewJob) -> str | None:

@@ -4,6 +4,9 @@
     log = structlog.get_logger(__name__)
     log.info("job.finished", **logs.timings(job))
 
+An event is called `subject.what_happened`: the part of the system (bot, web, engine …) or the thing
+(job, run, child …) it is about, then what became of it, in lower case with underscores.
+
 What people wrote and what opens doors never reaches a line at INFO or above: the keys of `PRIVATE`
 are dropped (at DEBUG texts are kept, secrets are not), and known secrets are blotted out wherever
 they appear, also in other libraries' lines and in tracebacks.

@@ -154,7 +154,7 @@ async def forget(
         ratings=held.ratings,
         datasets=datasets,
     )
-    log.info("forgotten", jobs=done.jobs, photos=done.photos, datasets=datasets)
+    log.info("privacy.forgotten", jobs=done.jobs, photos=done.photos, datasets=datasets)
     return done
 
 

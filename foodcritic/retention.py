@@ -65,7 +65,7 @@ async def sweep(db: Database) -> Swept:
     async with db.write() as session:
         await session.execute(sa.delete(tables.Asking).where(tables.Asking.created < now - ASKINGS))
     done = Swept(jobs=jobs, photos=photos, updates=updates)
-    log.info("swept", jobs=jobs, photos=photos, updates=updates)
+    log.info("retention.swept", jobs=jobs, photos=photos, updates=updates)
     return done
 
 
@@ -76,7 +76,7 @@ async def daily(db: Database, stop: asyncio.Event) -> None:
             try:
                 await sweep(db)
             except (sa.exc.SQLAlchemyError, OSError):  # tomorrow is another day
-                log.exception("sweep_failed")
+                log.exception("retention.failed")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
 

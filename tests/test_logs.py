@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,42 @@ async def test_an_error_of_the_database_does_not_say_what_people_wrote(
         log.exception("failed")
     assert "nowhere" in stream.getvalue()
     assert said not in stream.getvalue()
+
+
+def events() -> Iterator[tuple[str, str]]:
+    """(file, event) of all that the program logs."""
+    root = Path(__file__).parents[1]
+    for package in ("foodcritic", "bot", "engine", "web", "training"):
+        for path in sorted((root / package).rglob("*.py")):
+            if ".venv" in path.parts or "structlog.get_logger" not in (text := path.read_text()):
+                continue
+            for node in ast.walk(ast.parse(text)):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and isinstance(node.func.value, ast.Name)
+                    and node.func.value.id == "log"
+                ):
+                    assert isinstance(node.args[0], ast.Constant), (path, node.lineno)
+                    yield str(path.relative_to(root)), str(node.args[0].value)
+
+
+def test_events_are_called_by_their_subject_and_what_happened() -> None:
+    found = list(events())
+    assert len(found) > 100
+    named = re.compile(r"[a-z]+\.[a-z]+(_[a-z]+)*")
+    assert [one for one in found if not named.fullmatch(one[1])] == []
+
+
+def test_the_events_that_the_docs_name_are_logged() -> None:
+    logged = {event for _, event in events()}
+    subjects = {event.partition(".")[0] for event in logged}
+    docs = Path(__file__).parents[1] / "docs"
+    named = {
+        name
+        for page in docs.glob("*.md")
+        for name in re.findall(r"`([a-z]+\.[a-z_]+)`", page.read_text(encoding="utf-8"))
+        if name.partition(".")[0] in subjects and not name.endswith((".py", ".db", ".sent"))
+    }
+    assert len(named) >= 6
+    assert named <= logged

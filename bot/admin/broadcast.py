@@ -121,7 +121,7 @@ def announcement(message: Message) -> tuple[str, tuple[MessageEntity, ...]]:
 async def run(db: Database, bot: MeteredBot, *, scale: float = 1.0) -> None:
     """Send what is to be sent, until cancelled; the letter in hand may still arrive then."""
     if lost := await broadcasts.abandon(db, CHANNEL):
-        log.warning("letters_unknown", count=lost)
+        log.warning("bot.letters_unknown", count=lost)
     async with wake.listen(db, broadcasts.TOPIC) as bell:
         while True:
             found = await broadcasts.sending(db, CHANNEL)
@@ -169,10 +169,10 @@ async def _hand_over(db: Database, bot: MeteredBot, found: Broadcast, chat_id: i
         await people.set_chat(db, CHANNEL, chat_id, gone=db.now())
         return LetterStatus.BLOCKED
     except BadRequest as error:  # the account is deleted, or never spoke to this bot
-        log.info("letter_refused", error=error.message)
+        log.info("bot.letter_refused", error=error.message)
         return LetterStatus.BLOCKED
     except NetworkError as error:
-        log.warning("letter_uncertain", error=type(error).__name__)
+        log.warning("bot.letter_uncertain", error=type(error).__name__)
         return LetterStatus.TODO if never_left(error) else LetterStatus.UNKNOWN
     return LetterStatus.SENT
 
@@ -215,4 +215,4 @@ async def report(db: Database, bot: MeteredBot, number: int) -> None:
             bot, target, found.message_id, Part(text), keyboard, priority=Priority.NORMAL
         )
     except TelegramError as error:
-        log.info("broadcast_not_reported", error=type(error).__name__)
+        log.info("bot.broadcast_not_reported", error=type(error).__name__)

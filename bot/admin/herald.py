@@ -71,7 +71,7 @@ async def run(db: Database, bot: MeteredBot, *, scale: float = 1.0) -> None:
                 except Dropped:
                     continue
                 except TelegramError as error:
-                    log.warning("herald_waits", run=found.id, error=error.message)
+                    log.warning("bot.herald_waits", run=found.id, error=error.message)
                 edited[found.id] = clock()
             await bell.wait(EVERY * scale)
 
@@ -155,7 +155,7 @@ async def _edit(
             rate_limit_args=priority,
         )
     except BadRequest as error:  # deleted, or nothing new in it
-        log.info("herald_not_edited", error=error.message)
+        log.info("bot.herald_not_edited", error=error.message)
 
 
 def _stage(found: Run, steps: list[runs.Step], lang: Lang) -> str:

@@ -217,7 +217,7 @@ async def _send_photos(desk: Desk, chat_id: int, lang: Lang, paths: list[Path]) 
         try:
             pictures.append(await asyncio.to_thread(_picture, path))
         except PhotoError as error:
-            log.warning("review_photo", error=type(error).__name__)
+            log.warning("bot.review_photo", error=type(error).__name__)
     try:
         if len(pictures) > 1:
             album = [InputMediaPhoto(picture) for picture in pictures]
@@ -225,7 +225,7 @@ async def _send_photos(desk: Desk, chat_id: int, lang: Lang, paths: list[Path]) 
         elif pictures:
             await desk.bot.send_photo(chat_id, pictures[0], rate_limit_args=Priority.URGENT)
     except TelegramError as error:
-        log.warning("review_photo", error=type(error).__name__)
+        log.warning("bot.review_photo", error=type(error).__name__)
         pictures = []
     if len(pictures) < len(paths):
         gone = Part(texts.text(lang, "admin-review-photo-gone"))
@@ -277,14 +277,14 @@ async def _decided(press: Press, name: str) -> None:
             rate_limit_args=Priority.NORMAL,
         )
     except BadRequest as error:
-        log.debug("card_not_edited", error=error.message)
+        log.debug("bot.card_not_edited", error=error.message)
 
 
 async def _next(press: Press) -> None:
     try:
         await show_next(press.desk, _chat(press), press.lang, after=press.number)
     except (CorrectionNotFound, JobNotFound) as error:  # forgotten in this moment
-        log.info("review_gone", reason=str(error))
+        log.info("bot.review_gone", reason=str(error))
 
 
 def _chat(press: Press) -> int:

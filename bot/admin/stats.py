@@ -49,6 +49,6 @@ async def on_stats(order: Order) -> None:
             chat_id, picture, caption=caption, rate_limit_args=Priority.URGENT
         )
     except BadRequest as error:
-        log.warning("stats_without_picture", error=error.message)
+        log.warning("bot.stats_without_picture", error=error.message)
         target = Target(chat_id=chat_id, thread_id=None, message_id=None)
         await delivery.send(desk.bot, target, Part(caption))
