@@ -134,7 +134,7 @@ async def _lmdeploy(settings: Settings) -> Engine:
         raise SettingsError("FOODCRITIC_ENGINE=lmdeploy needs an NVIDIA GPU and its driver")
     # Cards are counted as the driver counts them; CUDA's own order is by speed.
     os.environ.setdefault("CUDA_DEVICE_ORDER", card.ORDER)
-    from engine import folder, gpu, lmdeploy, text
+    from engine import copies, folder, gpu, lmdeploy, text
 
     model = settings.model or hub.DEFAULT
     path = await asyncio.to_thread(hub.find, model, settings)
@@ -158,11 +158,14 @@ async def _lmdeploy(settings: Settings) -> Engine:
     while True:
         try:
             runner, words = await loaded()
+            if plan.weight_bits == 8:
+                copies.told(settings.models, model, None)
             break
         except ModelError as error:
             if plan.weight_bits != 8:
                 raise
             log.warning("engine.weights_as_they_are", reason=str(error))
+            copies.told(settings.models, model, str(error))
         gc.collect()  # what was loaded of it takes the card's memory
         usual = settings.model_copy(update={"weight_bits": 16})
         plan = await asyncio.to_thread(planned, usual, model, path, (card.cards() or found)[0])

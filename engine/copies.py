@@ -5,6 +5,7 @@
  models/8bit/.new-…        being written: appears under its name once it is whole
  models/8bit/<hash>/       a copy; its name is a hash of what it was made from
          copied.json       of what, and how large its files are; locked by whoever uses the copy
+ models/8bit/failed.json   which models were last loaded in 16 bits after all, and why
 ```
 
 A copy whose checkpoint is gone or has changed is removed, and beyond `KEPT` the one longest unused,
@@ -18,6 +19,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -32,6 +34,7 @@ KEPT: Final = 4
 #: Bytes that a disk must have left once the copy is there.
 LEFT: Final = 2**30
 NOTE: Final = "copied.json"
+FAILED: Final = "failed.json"
 
 
 @contextlib.contextmanager
@@ -66,6 +69,34 @@ def there(folder: Path, models: Path, dtype: str) -> Path | None:
         if _whole(copy := models / "8bit" / key(folder, dtype)):
             return copy
     return None
+
+
+def told(models: Path, model: str, why: str | None) -> None:
+    """Keep why a model that should run in 8 bits could not; None: it does. For `failure`."""
+    file = models / "8bit" / FAILED
+    known = _failures(models)
+    if why is None and model not in known:
+        return
+    known.pop(model, None)
+    if why is not None:
+        known[model] = f"{why} ({time.strftime('%Y-%m-%d %H:%M')})"
+    with contextlib.suppress(OSError):  # a full disk may be why
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{FAILED}.{os.getpid()}")
+        part.write_text(json.dumps(known, indent=1), "utf-8")
+        part.replace(file)
+
+
+def failure(models: Path, model: str) -> str:
+    """Why a model could not run in 8 bits when it was last started; "": it could, or never was."""
+    return str(_failures(models).get(model, ""))
+
+
+def _failures(models: Path) -> dict[str, Any]:
+    try:
+        return text.read(models / "8bit" / FAILED)
+    except ModelError:
+        return {}
 
 
 def room(folder: Path, models: Path) -> None:

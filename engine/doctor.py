@@ -141,6 +141,9 @@ def _model(settings: Settings, model: str, on: card.Card) -> Iterator[Finding]:
         yield Finding(level="note", text=text)
     if settings.weight_bits == 8:
         yield _eight(settings, folder, on, plan)
+        if plan.weight_bits == 8 and (why := copies.failure(settings.models, model)):
+            text = f"{model} ran in 16 bits when it was last started: {why}; the next start tries 8"
+            yield Finding(level="note", text=text)
     if plan.roomy:
         text = (
             "there is room for a second model beside it: a new version takes over without a pause"

@@ -14,9 +14,10 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
@@ -160,7 +161,10 @@ async def serve(
                 told[GEMM] = turbomind.GEMM
             server = f"http://{_reached(where)}:{at}"
             children.append(
-                _keep(number, command, spare, stop, output(str(number)), told, server, name, proxy)
+                _keep(
+                    *(number, command, spare, stop, output(str(number)), told, server, name, proxy),
+                    failed=partial(copies.told, settings.models, model),
+                )
             )
         url = f"http://{_reached(host)}:{port}/v1"
         log.info("engine.loading", url=url, model=name, replicas=replicas, logs=str(logs))
@@ -215,16 +219,21 @@ async def _keep(
     server: str,
     model: str,
     proxy: str | None,
+    *,
+    failed: Callable[[str | None], None],
 ) -> None:
     """Keep one api_server, and the proxy told of it.
 
     One that dies twice before it was well goes on as `spare` says: with weights in 16 bits.
+    `failed` is told why, and None once 8 bits were well.
     """
     tries: int | None = 0  # None: it has been well
 
     async def healthy() -> bool:
         nonlocal tries
         well = await asyncio.to_thread(front.answers, f"{server}/health")
+        if well and tries is not None and GEMM in env:
+            failed(None)
         tries = None if well else tries
         if well and proxy:
             await asyncio.to_thread(front.joined, proxy, server, model)
@@ -236,6 +245,7 @@ async def _keep(
         if spare and tries == TRIES:
             reason = f"its server died {TRIES} times before it was ready: {output.name}"
             log.warning("engine.weights_as_they_are", gpu=number, reason=reason)
+            failed(reason)
             command[:] = spare
             env.pop(GEMM)
         if proxy:

@@ -223,7 +223,7 @@ async def _tended_worker(
     settings: Settings, db: Database, stop: asyncio.Event, loaded: Engine | None = None
 ) -> None:
     """The worker here or, where a GPU could take it down, as a child that is started again."""
-    from engine import choice
+    from engine import choice, copies
     from foodcritic import orphans, tending
 
     if (await asyncio.to_thread(choice.choose, settings)).kind != "lmdeploy":
@@ -234,9 +234,12 @@ async def _tended_worker(
         given_back = await orphans.give_back(db, pid)
         log.warning("worker.jobs_given_back", pid=pid, jobs=given_back)
 
+    def fell(to: tending.Instead, why: str) -> None:
+        if to is tending.SIXTEEN:
+            copies.told(settings.models, choice.named(settings) or "", why)
+
     command = [sys.executable, "-m", "foodcritic", "worker"]
-    auto = settings.engine == "auto"
-    await tending.tend(command, stop, died=died, instead=tending.NANO if auto else {})
+    await tending.tend(command, stop, died=died, instead=tending.ways(settings), fell=fell)
 
 
 async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ import structlog
 from foodcritic import db as database
 from foodcritic import orphans, queue, supervise, tending
 from foodcritic.columns import JobStatus
+from foodcritic.settings import Settings
 from tests.conftest import new_job
 
 HANG = 60.0  #: seconds after which nothing will come any more
@@ -97,7 +98,7 @@ async def test_a_worker_that_cannot_load_its_model_answers_with_another(tmp_path
         dead.append(pid)
 
     tending_ = asyncio.create_task(
-        tending.tend(command, stop, died=died, instead=tending.NANO, first_wait=0.01)
+        tending.tend(command, stop, died=died, instead=[tending.NANO], first_wait=0.01)
     )
     await until(lambda: marks.exists() and marks.read_text() == "x x x openvino ")
     assert len(dead) == 3
@@ -105,9 +106,56 @@ async def test_a_worker_that_cannot_load_its_model_answers_with_another(tmp_path
     await asyncio.wait_for(tending_, HANG)
 
 
-@pytest.mark.parametrize("instead", [{}, tending.NANO])
+async def test_a_worker_that_dies_in_8_bits_loads_its_model_in_16(tmp_path: Path) -> None:
+    """And where it dies of something else, nano answers."""
+    marks = tmp_path / "marks"
+    command = script(
+        tmp_path,
+        "import os\n"
+        f"marks = open({str(marks)!r}, 'a')\n"
+        "bits = os.environ['FOODCRITIC_WEIGHT_BITS']\n"
+        "marks.write(bits + os.environ.get('FOODCRITIC_ENGINE', '') + ' ')\n"
+        "marks.flush()\n"
+        "os.abort()",
+    )
+    stop, fallen = asyncio.Event(), list[str]()
+
+    async def died(pid: int) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOODCRITIC_WEIGHT_BITS", "8")
+        patch.delenv("FOODCRITIC_ENGINE", raising=False)
+        tending_ = asyncio.create_task(
+            tending.tend(
+                command,
+                stop,
+                died=died,
+                instead=[tending.SIXTEEN, tending.NANO],
+                fell=lambda to, why: fallen.append(f"{to.name}: {why}"),
+                first_wait=0.001,
+            )
+        )
+        wanted = "8 8 8 16 16 16 16openvino "
+        await until(lambda: marks.exists() and marks.read_text().startswith(wanted))
+        stop.set()
+        await asyncio.wait_for(tending_, HANG)
+    assert fallen == ["16 bits: it died 3 times loading", "nano: it died 3 times loading"]
+
+
+def test_what_a_worker_may_do_instead_follows_from_the_settings(settings: Settings) -> None:
+    for bits, engine, names in (
+        (8, "auto", ["16 bits", "nano"]),
+        (8, "lmdeploy", ["16 bits"]),
+        (16, "auto", ["nano"]),
+        (16, "lmdeploy", []),
+    ):
+        given = settings.model_copy(update={"weight_bits": bits, "engine": engine})
+        assert [one.name for one in tending.ways(given)] == names
+
+
+@pytest.mark.parametrize("instead", [(), (tending.NANO,)])
 async def test_a_worker_that_had_loaded_its_model_keeps_it(
-    tmp_path: Path, instead: dict[str, str]
+    tmp_path: Path, instead: tuple[tending.Instead, ...]
 ) -> None:
     """However often and soon it is killed; and so does one whose engine is set."""
     marks = tmp_path / "marks"

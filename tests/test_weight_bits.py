@@ -209,6 +209,14 @@ async def test_a_model_that_fails_in_8_bits_is_loaded_in_16(
     assert "there is no torch; mend that, or set FOODCRITIC_WEIGHT_BITS=16" in why
     assert not list((eight.models / "8bit").glob(".*"))
 
+    def said() -> str:
+        return "\n".join(found.text for found in doctor.examine(chosen))
+
+    assert f"{folder} ran in 16 bits when it was last started" in said()
+    assert "there is no torch" in said()
+    copies.told(eight.models, str(folder), None)  # it was loaded in 8 at last
+    assert "ran in 16 bits" not in said()
+
 
 def test_every_engine_multiplies_as_it_is_told() -> None:
     """api_server has no flag for it; what somebody says himself holds."""
@@ -259,6 +267,7 @@ async def test_a_server_that_dies_in_8_bits_goes_on_in_16(
     copy = copied(folder, eight)
     (copy / "no-kernel").touch()
     assert await serves(folder) == [f"{copy} in float8_e4m3", f"{folder} in None"]
+    assert "its server died 1 times" in copies.failure(eight.models, str(folder))
 
 
 @pytest.mark.long
