@@ -88,10 +88,10 @@ class Step:
 
 async def recipe(db: Database) -> str:
     """The recipe of a run, if nobody names one: the settings', or nano's own for nano."""
-    chosen = "train_recipe" in db.settings.model_fields_set
-    if not chosen and await registry.base(db) == registry.NANO:
-        return NANO_RECIPE
-    return db.settings.train_recipe
+    chosen = db.settings.train_recipe
+    # The default is for large models, also where a .env that was copied names it.
+    usual = chosen == type(db.settings).model_fields["train_recipe"].default
+    return NANO_RECIPE if usual and await registry.base(db) == registry.NANO else chosen
 
 
 async def create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -19,6 +20,21 @@ async def begun(db: Database, worker: str = "a") -> runs.Run:
     run = await runs.claim(db, worker)
     assert run is not None
     return run
+
+
+@pytest.mark.parametrize(
+    ("values", "usual"),
+    [
+        ({}, "nano-corrections"),
+        ({"train_recipe": "critic-lora"}, "nano-corrections"),  # the default, from a copied .env
+        ({"train_recipe": "nano-full"}, "nano-full"),
+        ({"model": "OpenGVLab/InternVL2-2B"}, "critic-lora"),
+    ],
+)
+async def test_nano_learns_by_its_own_recipe_unless_another_is_chosen(
+    other: Callable[..., Database], values: dict[str, str], usual: str
+) -> None:
+    assert await runs.recipe(other(**values)) == usual
 
 
 async def test_a_second_run_is_refused_while_one_waits_or_is_done(db: Database) -> None:
