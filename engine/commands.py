@@ -10,7 +10,12 @@ import typer
 
 from foodcritic import settings as settings_
 
-app = typer.Typer(name="engine", help="The engine: what runs the model.", no_args_is_help=True)
+app = typer.Typer(
+    name="engine",
+    help="The engine: what runs the model.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "wrong": ("✗", "red")}
 
 

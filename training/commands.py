@@ -26,7 +26,7 @@ SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Leave broken rows out, and count them.")
 ]
 
-app = typer.Typer(help="Datasets to learn from.", no_args_is_help=True)
+app = typer.Typer(help="Datasets to learn from.", no_args_is_help=True, add_completion=False)
 importing = typer.Typer(help="Add a foreign dataset; no review needed.", no_args_is_help=True)
 freezing = typer.Typer(help="Keep what models are measured on.", no_args_is_help=True)
 app.add_typer(importing, name="import")

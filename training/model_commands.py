@@ -24,7 +24,11 @@ from foodcritic.runs import Run
 T = TypeVar("T")
 ACTOR = "shell"
 
-app = typer.Typer(help="Model versions: see, promote, roll back, publish.", no_args_is_help=True)
+app = typer.Typer(
+    help="Model versions: see, promote, roll back, publish.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.command("list")

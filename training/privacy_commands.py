@@ -19,7 +19,11 @@ from foodcritic import settings as settings_
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
 
-app = typer.Typer(help="What is held about people: copies, and its end.", no_args_is_help=True)
+app = typer.Typer(
+    help="What is held about people: copies, and its end.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 T = TypeVar("T")
 Person = Annotated[str, typer.Argument(help="CHANNEL:NUMBER, like telegram:42.")]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ACTOR = "shell"
 _STEP = re.compile(r"step (\d+)/(\d+), (loss [\d.]+)")
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
