@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -244,6 +245,10 @@ async def test_an_answer_is_corrected_the_correction_shown_again_and_taken_back(
         await expect(pencil).to_have_count(2)
         await expect(pencil.first).to_have_attribute("aria-label", "Correct this answer")
         await pencil.first.press("Enter")
+        await expect(card).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(card).to_be_hidden()
+        await pencil.first.press("Enter")
         await card.get_by_label("Pho").check()
         await page.locator("#fc-fix button.primary").press("Enter")
         await expect(page.locator(".toast-body")).to_contain_text("Pho")
@@ -386,9 +391,13 @@ async def test_language_conversation_and_look_can_be_changed(
             assert await page.evaluate("document.documentElement.lang") == "zh-Hans"
             await send(page, "", dish(1))
             await quiet(page, 1)
+            for said in ("重试", "复制", "添加照片"):  # Gradio's own words, and what it lacks
+                await expect(page.get_by_label(said, exact=True).last).to_be_visible()
             await page.click("#fc-language")
             await expect(page.locator("h1")).to_have_text("The Food Critic")
             await quiet(page, 1)  # the conversation came along
+            for said in ("Retry", "Copy this", "Add photos"):  # whatever the browser's language
+                await expect(page.get_by_label(said, exact=True).last).to_be_visible()
             await page.goto(url)  # and the choice is remembered
             await expect(page.locator("h1")).to_have_text("The Food Critic")
             await quiet(page, 1)
@@ -407,6 +416,40 @@ async def test_language_conversation_and_look_can_be_changed(
             await page.wait_for_function(fits)  # nothing sticks out on a phone
             for part in ("#fc-box textarea", "#fc-language", "#fc-new"):
                 await expect(page.locator(part)).to_be_in_viewport(ratio=1)
+
+
+async def test_two_tabs_show_one_conversation_and_a_deaf_one_rates_what_it_shows(
+    kitchen: Database, browser: Browser
+) -> None:
+    """A thumb went by its place: to another answer, once another tab had started over."""
+    async with serving(kitchen, Scripted(pieces=[RAMEN])) as url, tab(browser, url) as page:
+        await send(page, "", dish(1))
+        await quiet(page, 1)
+        visitor = await visitor_of(kitchen)
+        (first,) = await transcript.turns(kitchen, visitor)
+        deaf, other = await page.context.new_page(), await page.context.new_page()
+        await deaf.add_init_script("delete window.BroadcastChannel.prototype.onmessage")
+        for each in (deaf, other):
+            await each.goto(url)
+            await quiet(each, 1)
+        await page.click("#fc-new")
+        await expect(other.locator("#fc-chat .fc-invite")).to_be_visible()
+        await send(other, "", dish(2))
+        await quiet(page, 1)
+        (second,) = await transcript.turns(kitchen, visitor)
+        await deaf.locator("#fc-chat button[aria-label='like' i]").click()
+        async with asyncio.timeout(EYES / 1000):
+            while True:
+                rated = await feedback.ratings(kitchen, "web", visitor.id, [first.id, second.id])
+                if rated:
+                    break
+                await asyncio.sleep(0.05)
+        assert rated == {first.id: 1}
+        await deaf.click("#fc-chat button[aria-label='Retry']")  # of what is over: it shows what is
+        await expect(deaf.locator("#fc-chat .message-row img")).to_have_attribute(
+            "src", re.compile(second.photos[0].sha256)
+        )
+        assert len(await transcript.turns(kitchen, visitor)) == 1
 
 
 async def test_a_models_html_and_pictures_do_nothing(kitchen: Database, browser: Browser) -> None:

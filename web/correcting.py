@@ -20,9 +20,9 @@ import structlog
 from foodcritic import corrections, prompts
 from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
-from web import consent, talk, transcript
+from web import consent, talk
 from web.blocks import gr
-from web.events import QUICK, plainly, visitor_of
+from web.events import QUICK, job_at, plainly, visitor_of
 from web.texts import Texts
 from web.transcript import CHANNEL
 
@@ -33,8 +33,13 @@ STATIC: Final = Path(__file__).parent / "static"
 NONE: Final = -1
 
 
-def build(db: Database, texts: Texts, question: gr.Column, withdraw: Withdraw) -> None:
-    """Add the card, hidden, to the blocks under construction; `question` asks for consent."""
+def build(
+    db: Database, texts: Texts, question: gr.Column, seen: gr.State, withdraw: Withdraw
+) -> None:
+    """Add the card, hidden, to the blocks under construction.
+
+    `question` asks for consent; `seen` holds the ids of the jobs that are shown, in their order.
+    """
     # Heard by page.js's buttons, which no Gradio component can be part of.
     bell = gr.HTML(
         "",
@@ -58,17 +63,17 @@ def build(db: Database, texts: Texts, question: gr.Column, withdraw: Withdraw) -
         with gr.Row():
             send = gr.Button(texts.fix_send, variant="primary", min_width=0, size="sm")
             undo = gr.Button(texts.fix_undo, min_width=0, size="sm")
-            leave = gr.Button(texts.fix_leave, min_width=0, size="sm")
+            # Escape presses it, too (page.js).
+            leave = gr.Button(texts.fix_leave, min_width=0, size="sm", elem_id="fc-fix-leave")
 
     hidden = gr.Column(visible=False)
     everything = [card, about, pick, dish, text, undo]
 
-    async def on_open(request: gr.Request, event: gr.EventData) -> Any:
-        visitor, place = visitor_of(request), (event._data or {}).get("place")
-        turns = await transcript.turns(db, visitor) if visitor is not None else ()
+    async def on_open(request: gr.Request, event: gr.EventData, seen: Any) -> Any:
+        visitor, job_id = visitor_of(request), job_at(seen, (event._data or {}).get("place"))
         job = None
-        if visitor is not None and isinstance(place, int) and 0 <= place < len(turns):
-            job = await talk.correctable(db, visitor, turns[place].id)
+        if visitor is not None and job_id is not None:
+            job = await talk.correctable(db, visitor, job_id)
         if visitor is None or job is None:
             raise gr.Error(texts.fix_stale, print_exception=False, duration=8)
         said = await corrections.of(db, job.id, CHANNEL, visitor.id)
@@ -116,7 +121,7 @@ def build(db: Database, texts: Texts, question: gr.Column, withdraw: Withdraw) -
             gr.Info(texts.fix_undone, duration=6)
         return hidden
 
-    bell.click(on_open, None, everything, **QUICK)
+    bell.click(on_open, [seen], everything, **QUICK)
     send.click(on_send, [about, pick, dish, text], [card, question], **QUICK)
     undo.click(on_undo, [about], [card], **QUICK)
     leave.click(lambda: hidden, None, [card], **QUICK)

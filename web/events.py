@@ -36,6 +36,11 @@ def visitor_of(request: gr.Request) -> Visitor | None:
     return Visitor(number) if isinstance(number, int) else None
 
 
+def job_at(seen: Any, place: Any) -> int | None:
+    """The job at a place among those that a tab shows."""
+    return seen[place] if isinstance(place, int) and 0 <= place < len(seen) else None
+
+
 async def admitted(db: Database, asks: sources.Asks, request: gr.Request) -> None:
     """Count a question by where it comes from. Raises `LimitReached`."""
     asks.admit(sources.of(request.request.scope if request.request is not None else {}), db.now())

@@ -15,6 +15,7 @@ def masthead(texts: Texts, *, with_exit: bool) -> str:
     leave = f'<a class="fc-link" href="../logout">{texts.logout}</a>' if with_exit else ""
     return (
         f'<header class="fc-masthead" data-said="{html.escape(json.dumps(_said(texts)))}"'
+        f' data-labels="{html.escape(json.dumps(_labels(texts)))}"'
         f' data-fix="{html.escape(texts.fix)}">'
         f"<div><h1>{texts.title}</h1><p>{texts.tagline}</p></div>"
         f'<nav><button type="button" class="fc-link" id="fc-new" aria-label="{texts.new}">'
@@ -33,6 +34,33 @@ def _said(texts: Texts) -> dict[str, str]:
         "File(s) exceed the maximum allowed size": texts.too_large,
         "Invalid file type": texts.not_an_image,
         "Upload failed": texts.not_arrived,
+    }
+
+
+def _labels(texts: Texts) -> dict[str, str]:
+    """What Gradio's browser side calls its parts in English alone, in our words."""
+    return {
+        "chatbot conversation": texts.chat,
+        "Multimedia input field": texts.box,
+        "Upload a file": texts.add,
+        "Upload file": texts.add,
+        "File upload": texts.add,
+        "Click to upload or drop files": texts.add,
+        "Uploaded files": texts.added,
+        "File thumbnail": texts.photo_of,
+        "Remove file": texts.remove,
+        "Remove Image": texts.remove,
+        "Paste from clipboard": texts.paste,
+        "Submit": texts.send,
+        "Stop": texts.stop,
+        "Fullscreen": texts.larger,
+        "Exit fullscreen mode": texts.smaller,
+        "Reset to default value": texts.reset,
+        "Close": texts.close,
+        f"number input for {texts.top_p}": texts.top_p,
+        f"range slider for {texts.top_p}": texts.top_p,
+        f"number input for {texts.temperature}": texts.temperature,
+        f"range slider for {texts.temperature}": texts.temperature,
     }
 
 

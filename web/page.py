@@ -24,11 +24,10 @@ from foodcritic.db import Database
 from foodcritic.privacy import Withdraw
 from web import consent, correcting, fragments, memes, render, sources, talk, transcript
 from web.blocks import gr
-from web.events import QUICK, Twice, admitted, plainly, visitor_of
+from web.events import QUICK, Twice, admitted, job_at, plainly, visitor_of
 from web.samples import Sample
 from web.talk import View
 from web.texts import TEXTS, Lang, Texts
-from web.transcript import Visitor
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +56,9 @@ def build(
             fragments.masthead(texts, with_exit=settings.web_password is not None), padding=False
         )
         question = consent.build(db, texts, withdraw)
-        correcting.build(db, texts, question, withdraw)
+        # The jobs this tab shows, by their places in its chat: another tab may have gone on.
+        seen = gr.State(())
+        correcting.build(db, texts, question, seen, withdraw)
         with gr.Tabs(elem_id="fc-tabs"):
             with gr.Tab(texts.tab_talk), gr.Row(elem_id="fc-table", equal_height=False):
                 with gr.Column(scale=7, min_width=320, elem_id="fc-talk"):
@@ -93,6 +94,8 @@ def build(
                         ]
                     # Pressed by the one in the masthead, which no Gradio component can be part of.
                     clear = gr.Button(texts.new, elem_id="fc-clear")
+                    # Pressed by page.js when another tab has gone on.
+                    again = gr.Button("", elem_id="fc-look")
                 with gr.Column(scale=4, min_width=280, elem_id="fc-side"):
                     gallery = gr.HTML(
                         fragments.gallery(texts, shown),
@@ -121,10 +124,10 @@ def build(
         async def show(request: gr.Request) -> AsyncIterator[Any]:
             visitor = visitor_of(request)
             if visitor is None:
-                yield _note(texts.no_session), gr.skip()
+                yield _note(texts.no_session), gr.skip(), ()
                 return
             async for view in talk.watch(db, visitor):
-                yield _components(view, texts)
+                yield *_components(view, texts), tuple(job.id for job in view.turns)
 
         async def ask(
             request: gr.Request,
@@ -181,18 +184,20 @@ def build(
                 await transcript.start_over(db, visitor)
 
         async def on_retry(
-            request: gr.Request, event: gr.RetryData, top_p: Any, temperature: Any
+            request: gr.Request, event: gr.RetryData, seen: Any, top_p: Any, temperature: Any
         ) -> None:
-            visitor = visitor_of(request)
-            job_id = await _job_at(db, visitor, event.index)
-            if visitor is not None and job_id is not None:
+            visitor, job_id = visitor_of(request), _job_at(seen, event.index)
+            if visitor is None or job_id is None:
+                return
+            # Of a conversation that another tab has ended, the answer would be shown nowhere.
+            if job_id in [job.id for job in await transcript.turns(db, visitor)]:
                 sampled = _sampled(top_p, temperature)
                 await plainly(db, texts, admitted(db, asks, request))
                 await plainly(db, texts, talk.again(db, visitor, job_id, sampled))
 
-        async def on_rate(request: gr.Request, event: gr.LikeData) -> Any:
+        async def on_rate(request: gr.Request, event: gr.LikeData, seen: Any) -> Any:
             visitor = visitor_of(request)
-            job_id, rating = await _job_at(db, visitor, event.index), _rating(event.liked)
+            job_id, rating = _job_at(seen, event.index), _rating(event.liked)
             if visitor is None or job_id is None:
                 return gr.skip()
             stored = await talk.rate(db, visitor, job_id, rating)
@@ -209,29 +214,27 @@ def build(
         every: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}
 
         def then_show(event: Any) -> None:
-            event.success(show, None, [chat, box], **every)
+            event.success(show, None, [chat, box, seen], **every)
 
         then_show(box.submit(on_box, [box, *drawn], [box], **QUICK))
         then_show(gallery.click(on_sample, drawn, None, **QUICK))
-        then_show(chat.retry(on_retry, drawn, None, **QUICK))
+        then_show(chat.retry(on_retry, [seen, *drawn], None, **QUICK))
         then_show(clear.click(on_clear, None, None, **QUICK))
         for button, text in zip(questions, texts.questions, strict=True):
             then_show(button.click(question_of(text), drawn, None, **QUICK))
         box.stop(on_stop, None, None, **QUICK)
         # One at a time: of two thumbs, the later is the one that counts.
-        chat.like(on_rate, None, [question], **{**every, "concurrency_limit": 1})
-        blocks.load(show, None, [chat, box], **QUICK)
+        chat.like(on_rate, [seen], [question], **{**every, "concurrency_limit": 1})
+        blocks.load(show, None, [chat, box, seen], **QUICK)
+        again.click(show, None, [chat, box, seen], **{**QUICK, "trigger_mode": "always_last"})
         blocks.queue(default_concurrency_limit=None, api_open=False)
     return cast(gr.Blocks, blocks)
 
 
-async def _job_at(db: Database, visitor: Visitor | None, index: Any) -> int | None:
+def _job_at(seen: Any, index: Any) -> int | None:
     """The job of a message's place in the chat: two messages a job."""
     place = index[0] if isinstance(index, list | tuple) and index else index
-    if visitor is None or not isinstance(place, int):
-        return None
-    turns = (await talk.look(db, visitor)).turns
-    return turns[place // 2].id if 0 <= place // 2 < len(turns) else None
+    return job_at(seen, place // 2) if isinstance(place, int) else None
 
 
 def _components(view: View, texts: Texts) -> tuple[Any, Any]:

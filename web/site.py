@@ -21,7 +21,7 @@ from foodcritic import photos, privacy
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError
 from foodcritic.privacy import Withdraw
-from web import guard, page, rights, samples, sources, transcript
+from web import early, guard, page, rights, samples, sources, transcript
 from web.blocks import gr
 from web.samples import Sample
 from web.texts import LANGUAGES, TEXTS, Lang, spoken
@@ -40,6 +40,8 @@ _HEAD: Final = (
     # Inline, so that it is there before the page's first event.
     f"<script>{(STATIC / 'line.js').read_text(encoding='utf-8')}</script>"
 )
+#: Gradio's own words follow the browser's language: this names the page's.
+_SPOKEN: Final = 'Object.defineProperty(navigator, "language", {{ value: "{}" }})'
 
 templates = Jinja2Templates(STATIC)
 
@@ -62,6 +64,7 @@ def build(
         Route("/sample/{name}.jpg", partial(_sample, shown)),
         *rights.routes(db, withdraw),
     ]
+    words = gr.I18n(**{TEXTS[lang].locale: TEXTS[lang].untranslated() for lang in LANGUAGES})
     for lang in LANGUAGES:
         app = gr.mount_gradio_app(
             app,
@@ -79,10 +82,12 @@ def build(
             css_paths=STATIC / "page.css",
             js=(STATIC / "page.js").read_text(encoding="utf-8"),
             head=_HEAD,
+            i18n=words,
             allowed_paths=[],
             blocked_paths=[str(db.settings.home / name) for name in ("media", "models", "runs")],
         )
-    return guard.wrap(app, db.settings, stopping)
+    spoken = {f"/{lang}/": _SPOKEN.format(TEXTS[lang].locale) for lang in LANGUAGES}
+    return guard.wrap(early.wrap(app, spoken), db.settings, stopping)
 
 
 async def _front(db: Database, request: Request) -> Response:

@@ -20,6 +20,8 @@ class Texts:
     """One language. Braces hold what `str.format` fills in."""
 
     lang: Lang
+    #: what Gradio calls it
+    locale: str
     #: the other language, by its own name
     other: str
     title: str
@@ -34,6 +36,19 @@ class Texts:
     new: str
     questions: tuple[str, str, str, str]
     suggestions: str
+    # what a screen reader says of the buttons without words
+    add: str
+    added: str
+    remove: str
+    paste: str
+    send: str
+    stop: str
+    copy: str
+    copied: str
+    larger: str
+    smaller: str
+    reset: str
+    close: str
     # beside it
     samples: str
     samples_hint: str
@@ -148,6 +163,10 @@ class Texts:
     wrong: str
     wrong_often: str
     locked: str
+
+    def untranslated(self) -> dict[str, str]:
+        """What Gradio's own translation lacks, by its keys."""
+        return {"chatbot.copy_message": self.copy, "chatbot.copied_message": self.copied}
 
     def apology(self, code: str | None) -> str:
         """What a job that failed with this code says."""
