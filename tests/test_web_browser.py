@@ -416,6 +416,18 @@ async def test_language_conversation_and_look_can_be_changed(
             await page.wait_for_function(fits)  # nothing sticks out on a phone
             for part in ("#fc-box textarea", "#fc-language", "#fc-new"):
                 await expect(page.locator(part)).to_be_in_viewport(ratio=1)
+            await page.set_viewport_size({"width": 375, "height": 667})
+            title, way = page.locator("h1"), page.locator("#fc-language")
+            (above, beside) = [await part.bounding_box() for part in (title, way)]
+            assert above is not None
+            assert beside is not None
+            assert beside["y"] < above["y"] + above["height"]  # one row
+            await page.click(".fc-chip >> nth=0")
+            toast = await page.locator(".toast-body").bounding_box()
+            assert toast is not None
+            assert toast["y"] > 500  # below the cards
+            await page.locator(".fc-sample").first.click()
+            await expect(page.locator(".fc-dish")).to_be_in_viewport(ratio=1)
 
 
 async def test_two_tabs_show_one_conversation_and_a_deaf_one_rates_what_it_shows(
