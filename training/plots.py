@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foodcritic.drawing import fonts
+from foodcritic.drawing import labels
 
 if TYPE_CHECKING:
     from training.dataset import Draft
@@ -23,17 +22,15 @@ def draw(made: Draft, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import font_manager
     from matplotlib import pyplot as plt
 
-    family = ["DejaVu Sans"]
-    # The fonts below have all weights in one file, which it would remark upon.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    for face in fonts.chain("text", "zh"):
-        if "CJK" in face.path.name:
-            font_manager.fontManager.addfont(str(face.path))
-            family.append(font_manager.FontProperties(fname=str(face.path)).get_name())
-    with warnings.catch_warnings(), plt.rc_context({"font.family": family}):
+    examples = made.merged.examples
+    named = "".join({*(e.source for e in examples), *(e.dish_key or "" for e in examples)})
+    with (
+        labels.families(named) as families,
+        warnings.catch_warnings(),
+        plt.rc_context({"font.family": families}),
+    ):
         # A dish may be named by an emoji: matplotlib draws a box and need not say so.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure = _figure(made)

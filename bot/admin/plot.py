@@ -4,7 +4,7 @@ import io
 import threading
 from collections.abc import Mapping
 
-from foodcritic.drawing import fonts
+from foodcritic.drawing import labels
 from foodcritic.figures import Figures
 
 #: Wong, "Points of view: Color blindness", Nature Methods 8, 441 (2011).
@@ -25,12 +25,11 @@ def draw(figures: Figures, words: Mapping[str, str]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
 
-    face = next(face for face in fonts.chain("text", "zh") if "CJK" in face.path.name)
-    font = FontProperties(fname=str(face.path), size=11)
     days = figures.days
     names = [f"{day.date:%m-%d}" for day in days]
     places = list(range(len(days)))
-    with _DRAWING:
+    with _DRAWING, labels.families("".join(words.values())) as families:
+        font = FontProperties(family=families, size=11)
         figure = Figure(figsize=(10, 11), dpi=100, layout="constrained")
         FigureCanvasAgg(figure)
         jobs, waits, ratings = figure.subplots(3, 1)
