@@ -66,6 +66,9 @@ def claims(given: Any, found: dict[str, Any]) -> dict[str, bool]:
     else:
         claims["the gate passed"] = verdict.get("passed") is True
         claims["other views are named right"] = found["right_after"]["right"] >= RIGHT
+        # Without the correction memory, which helps people, too.
+        own = found["exam"]["candidate"].get("corrections", 0.0)
+        claims["and by the model itself those held out"] = own >= RIGHT
     if given.card_gb is not None:
         serving = found["serving"]
         claims["serving made room and came back"] = (

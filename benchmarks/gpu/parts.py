@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from training import environment
+
 #: Where models and photos are made.
 SCRATCH: Final = Path("/dev/shm")
 #: Seconds that a part gets to keep what it has, once its time is over.
@@ -72,9 +74,11 @@ def words(part: Part) -> list[str]:
 
 def command(part: Part, places: Mapping[str, str]) -> list[str]:
     """What is run."""
-    python = os.environ.get("FOODCRITIC_TRAIN_PYTHON", sys.executable)
-    filled = [word.format(**places) for word in words(part)]
-    return [python if part.trains else sys.executable, "-m", *filled]
+    python = sys.executable
+    if part.trains:
+        usual = environment.VENV / "bin" / "python"
+        python = os.environ.get("FOODCRITIC_TRAIN_PYTHON") or str(usual)
+    return [python, "-m", *(word.format(**places) for word in words(part))]
 
 
 def missing(results: Path, part: Part) -> list[str]:
