@@ -115,6 +115,7 @@ def environment(given: Any, home: Path, **more: str) -> dict[str, str]:
         "FOODCRITIC_TRUSTED_MODELS": str(given.model),
         "FOODCRITIC_MAX_NEW_TOKENS": "128",
         "FOODCRITIC_LOG_FORMAT": "json",
+        "FOODCRITIC_LOG_LEVEL": "INFO",  # what children and changes are counted by
     } | more
 
 
