@@ -9,12 +9,15 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import structlog
 from telegram import Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
@@ -52,6 +55,12 @@ class Pace:
     scale: float = 1.0
 
 
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Whom we trust: read once, and not for each client."""
+    return httpx.create_ssl_context()
+
+
 def make_bot(settings: Settings, pace: Pace, ledger: Ledger | None = None) -> MeteredBot:
     """The Bot API client with its budget; `ledger`: where that outlives this process.
 
@@ -61,12 +70,17 @@ def make_bot(settings: Settings, pace: Pace, ledger: Ledger | None = None) -> Me
     if settings.telegram_bot_token is None:
         raise SettingsError("TELEGRAM_BOT_TOKEN is not set: get one from @BotFather")
     api = settings.telegram_api.rstrip("/")
+    trust = {"verify": _certificates()}
     return ExtBot(
         settings.telegram_bot_token.get_secret_value(),
         base_url=f"{api}/bot",
         base_file_url=f"{api}/file/bot",
-        request=HTTPXRequest(connection_pool_size=128, read_timeout=10, pool_timeout=10),
-        get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=inbox.POLL + 10),
+        request=HTTPXRequest(
+            connection_pool_size=128, read_timeout=10, pool_timeout=10, httpx_kwargs=trust
+        ),
+        get_updates_request=HTTPXRequest(
+            connection_pool_size=2, read_timeout=inbox.POLL + 10, httpx_kwargs=trust
+        ),
         rate_limiter=Budget(pace.limits, ledger=ledger),
     )
 

@@ -7,6 +7,7 @@ A schema is made once per session and copied per test, which is fifty times fast
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import itertools
 import os
@@ -22,7 +23,9 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import LRUCache
 
 from foodcritic import db as database
 from foodcritic import queue
@@ -77,6 +80,19 @@ def pytest_configure() -> None:
     assert isinstance(last, structlog.dev.ConsoleRenderer)
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*before, plain])
+    _compile_once()
+
+
+def _compile_once() -> None:
+    """All databases share what SQLAlchemy compiles: each test's own would compile it anew.
+
+    It is kept by dialect, and those of one kind are the same here, whose databases they are.
+    """
+    DefaultDialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
+    DefaultDialect.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+    shared = {"compiled_cache": LRUCache[Any, Any](5000)}
+    make = functools.partial(create_async_engine, execution_options=shared)
+    database.create_async_engine = make  # type: ignore[attr-defined]
 
 
 class Clock:

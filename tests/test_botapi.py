@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,7 +34,8 @@ def picture() -> bytes:
 
 
 def bot(tg: Telegram, token: str | None = None) -> Bot:
-    patient = HTTPXRequest(read_timeout=PATIENCE), HTTPXRequest(read_timeout=PATIENCE)
+    values: dict[str, Any] = {"read_timeout": PATIENCE, "httpx_kwargs": {"verify": False}}
+    patient = HTTPXRequest(**values), HTTPXRequest(**values)
     return Bot(
         token or tg.world.token,
         base_url=tg.base_url,

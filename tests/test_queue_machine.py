@@ -222,13 +222,19 @@ class QueueMachine(RuleBasedStateMachine):
 
 @pytest.mark.long
 def test_no_order_of_events_loses_or_repeats_a_job(tmp_path: Path) -> None:
+    """`make soak` looks at twenty times as many."""
+    search(tmp_path, examples=15)
+
+
+def search(tmp_path: Path, examples: int) -> None:
+    """Look for an order of events that breaks a promise."""
     asyncio.run(database.migrate(settings_for(tmp_path)))
     template = tmp_path / "foodcritic.db"
     machine = type("Machine", (QueueMachine,), {"template": template})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -73,7 +73,7 @@ async def client(url: str, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     # is used again, and then browsers ask once more.
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(
-        base_url=url, headers=headers, trust_env=False, limits=limits, timeout=60
+        base_url=url, headers=headers, trust_env=False, limits=limits, timeout=60, verify=False
     ) as http:
         yield http
 

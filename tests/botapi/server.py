@@ -235,7 +235,7 @@ class Api:
 
     async def push(self) -> None:
         """Webhook delivery: one POST an update, in order, again until the bot says 2xx."""
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=60, verify=False) as client:
             while True:
                 await self.world.until(
                     lambda: self.world.webhook["url"] and self.world.pending(0, 1), "updates", 1e9

@@ -99,7 +99,7 @@ def _teachers(options: argparse.Namespace) -> None:
     until = time.time() + options.seconds
     context = mp.get_context("spawn")
     running = [
-        context.Process(target=_teacher, args=(i, recipe, until, options))
+        context.Process(target=_teacher, args=(i, recipe, until, options), daemon=True)
         for i, recipe in enumerate(recipes[:count])
     ]
     for process in running:
@@ -143,7 +143,7 @@ def _student(options: argparse.Namespace) -> None:
         ring=32768 if torch.cuda.is_available() else 1024,
     )
     log.info("%s", json.dumps({"stage": "student", "processes": world}))
-    mp.spawn(distil.start, args=(world, plan), nprocs=world)
+    mp.spawn(distil.start, args=(world, plan), nprocs=world, daemon=True)
 
 
 if __name__ == "__main__":
