@@ -20,7 +20,7 @@ from tests.botapi.faults import Fault, Kind
 from tests.botapi.script import Person
 from tests.botbench import Model, picture, restaurant
 
-PEOPLE, TOPICS, REQUESTS = 50, (7, 9, 11), 120
+PEOPLE, TOPICS = 50, (7, 9, 11)
 END = "That was all."
 NAME = "@foodcritic_bot"
 
@@ -76,8 +76,10 @@ class Table:
     numbers: list[int] = field(default_factory=list)
 
 
-async def run(home: Path, *, scale: float, spread: float, floods: int, patience: float) -> Outcome:
-    """Ask `REQUESTS` questions within `spread` seconds; `scale` compresses Telegram's minute."""
+async def run(
+    home: Path, *, requests: int, scale: float, spread: float, floods: int, patience: float
+) -> Outcome:
+    """Ask so many questions within `spread` seconds; `scale` compresses Telegram's minute."""
     rng = random.Random(2026)
     started = time.monotonic()
     async with restaurant(home, model=Witness(), scale=scale, waits=1.0, concurrency=4) as place:
@@ -93,14 +95,14 @@ async def run(home: Path, *, scale: float, spread: float, floods: int, patience:
         place.tg.world.faults.append(
             Fault(kind=Kind.FLOOD, method="sendMessage", probability=0.05, times=floods)
         )
-        requests = []
-        for number in range(REQUESTS):
+        asked = []
+        for number in range(requests):
             table = tables[rng.choice(people).id, rng.choice(TOPICS)]
-            requests.append(ask(table, number, rng))
-            await asyncio.sleep(rng.uniform(0, 2 * spread / REQUESTS))
+            asked.append(ask(table, number, rng))
+            await asyncio.sleep(rng.uniform(0, 2 * spread / requests))
         await place.settled(patience)
         world = place.tg.world
-        outcome = judge(requests)
+        outcome = judge(asked)
         outcome.floods = sum(call.fault == Kind.FLOOD for call in world.calls)
         outcome.over_budget = len(world.meter.over)
     outcome.seconds = round(time.monotonic() - started, 1)
