@@ -227,7 +227,8 @@ def build(
         chat.like(on_rate, [seen], [question], **{**every, "concurrency_limit": 1})
         blocks.load(show, None, [chat, box, seen], **QUICK)
         again.click(show, None, [chat, box, seen], **{**QUICK, "trigger_mode": "always_last"})
-        blocks.queue(default_concurrency_limit=None, api_open=False)
+        # Not `queue`, which only makes an application anew; each event says how many of it may run.
+        blocks.api_open = False
     return cast(gr.Blocks, blocks)
 
 
