@@ -32,6 +32,10 @@ AROUND = 64
 #: How a model of another make says that it goes by a person's word.
 _SOURCED = re.compile(r"有人|\b(?:a person|someone|somebody)\b|\btold\b", re.IGNORECASE)
 
+#: What a model may write that nobody sees, a terminal obeys, or PostgreSQL refuses: control
+#: characters but newline and tab, and halves of surrogate pairs.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 Kind = Literal["critique", "question", "choice", "meme"]
 
 
@@ -161,7 +165,8 @@ class Answer:
         rest = replace(self.generation, max_new_tokens=max(1, left))
         async with aclosing(self.engine.stream([*messages, *start], rest)) as pieces:
             async for piece in pieces:
-                yield piece
+                if shown := _UNSEEN.sub("", piece):
+                    yield shown
 
     def _add(self, piece: str, number: int, started: float) -> None:
         seconds = time.monotonic() - started

@@ -80,6 +80,16 @@ async def test_a_job_is_answered_with_a_critique_its_model_and_its_timings(db: D
     assert job.timings["tokens_per_second"] > 0
 
 
+async def test_what_a_model_writes_that_cannot_be_stored_or_seen_is_left_out(db: Database) -> None:
+    """NUL, which PostgreSQL refuses, an escape that a terminal obeys, half of a pair."""
+    engine = Scripted(pieces=["\0", "7/10\n\n\tSo\x1b[2J", "\ud83d", "up.\x85"])
+    job = await ask(db, photos=(photo(db),))
+    async with Running(db, engine):
+        job = await until(db, job, lambda j: j.is_finished)
+    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
+    assert (job.answer or "").endswith("7/10\n\n\tSo[2Jup.")
+
+
 async def test_a_real_model_answers_a_queued_job(db: Database, tmp_path: Path) -> None:
     """From the row to the row, through the real engine."""
     engine = openvino.load(checkpoints.write(tmp_path / "model"), tmp_path / "models")
