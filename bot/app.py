@@ -104,7 +104,7 @@ async def run(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
     pace = pace or Pace()
-    ledger = remembered(settings)
+    ledger = await remembered(settings)
     try:
         bot = make_bot(settings, pace, ledger)
         try:
@@ -118,13 +118,19 @@ async def run(
             ledger.close()
 
 
-def remembered(settings: Settings) -> Ledger | None:
+async def remembered(settings: Settings) -> Ledger | None:
     """What was sent lately; None: it cannot be kept, and Telegram may ask a new bot to pause."""
-    try:
-        return Ledger(settings.home)
-    except OSError as error:
-        log.warning("bot.forgetful", folder=str(settings.home), reason=str(error))
-        return None
+    for left in reversed(range(20)):
+        try:
+            return Ledger(settings.home)
+        except OSError as error:
+            # A predecessor that was killed holds it until it has quite ended.
+            if left and isinstance(error, BlockingIOError):
+                await asyncio.sleep(0.05)
+                continue
+            log.warning("bot.forgetful", folder=str(settings.home), reason=str(error))
+            break
+    return None
 
 
 async def reach(bot: MeteredBot, address: str, stop: asyncio.Event) -> bool:
