@@ -137,23 +137,15 @@ def test_a_character_that_no_font_draws_is_named() -> None:
     assert caught.value.code == "no_glyph"
 
 
-@pytest.mark.parametrize("size", [(1, 1), (64, 64), (64, 4000), (4000, 64), (640, 480), (1281, 3)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (64, 64), (64, 4000), (4000, 64), (7000, 7000), (640, 480), (1281, 3)]
+)
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("said", ["饿", "吃" * text.MOST_CLUSTERS, "W" * text.MOST_CLUSTERS])
 def test_any_size_takes_the_shortest_and_the_longest_caption(
     size: tuple[int, int], style: MemeStyle, said: str
 ) -> None:
-    """From a pixel to a strip."""
-    any_size(size, style, said)
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_49_megapixels_take_the_longest_caption(style: MemeStyle) -> None:
-    """What a phone takes."""
-    any_size((7000, 7000), style, "吃" * text.MOST_CLUSTERS)
-
-
-def any_size(size: tuple[int, int], style: MemeStyle, said: str) -> None:
+    """From a pixel to 49 megapixels."""
     photo = Image.new("RGB", size, (90, 140, 60))
     drawn = meme.draw(photo, said, style, "zh")
     assert meme.SHORTEST <= max(drawn.size) <= meme.LONGEST + 1

@@ -222,8 +222,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 @pytest.mark.long
 def test_no_order_of_events_loses_or_repeats_a_job(tmp_path: Path) -> None:
-    """`make soak` looks at twenty times as many."""
-    search(tmp_path, examples=15)
+    """`make soak` looks at ten times as many."""
+    search(tmp_path, examples=30)
 
 
 def search(tmp_path: Path, examples: int) -> None:
