@@ -86,8 +86,25 @@ async def test_form_is_checked_in_both_languages_and_refusals_are(exam: Exam) ->
     found = (await evaluate.measure(Scripted(), exam)).checks
     assert found["critique en 3"] > found["critique zh 3"], "it always speaks English"
     assert found["no dish en noise"] == 0
+    assert found["name 3"] == 0, "there is no such dish"
+    assert (found["question 3"], found["meme 3"]) == (0, 1), "asked in Chinese, and in English"
     no = Scripted(names=(("no dish", 0.9),), pieces=("**This does not look like a dish**",))
     assert (await evaluate.measure(no, exam)).checks["no dish zh noise"] == 1
+
+
+async def test_a_model_that_training_spoilt_fails_the_checks(exam: Exam) -> None:
+    """It names a sample as another dish, or writes pieces of characters."""
+    photo = exam.samples[0].rename(exam.folder / "ramen.jpg")
+    good = ("**Ramen** (日式拉面) · Japanese · 8/10\n\n", "面汤很鲜，叉烧入味，葱花也香。")
+
+    async def sits(*pieces: str) -> dict[str, float]:
+        return await checks.run(Scripted(pieces=pieces), (photo,))
+
+    fine, other = await sits(*good), await sits(good[0].replace("Ramen", "Pho"), good[1])
+    broken = await sits(good[0], good[1].replace("入味", "\ufffd味"))
+    assert (fine["name ramen"], other["name ramen"]) == (1, 0)
+    assert broken["critique zh ramen"] < fine["critique zh ramen"]
+    assert (fine["question ramen"], broken["question ramen"]) == (1, 0)
 
 
 async def test_a_real_engine_sits_the_exam(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from foodcritic import people, photos, queue
@@ -17,24 +18,34 @@ from training import dataset, naming, replay
 from training.dataset import Snapshot
 
 
-def snapshot(home: Path, count: int = 4) -> Snapshot:
+def snapshot(home: Path, dish: str, count: int = 4) -> Snapshot:
     made = [
-        said(n, kept(home, photo(n)), answer="Ramen", dish="Ramen", kind="naming", lang="en")
+        said(n, kept(home, photo(n)), answer=dish, dish=dish, kind="naming", lang="en")
         for n in range(count)
     ]
     return dataset.write(home, dataset.arrange(home, [source(*made, name="corrections")]))
 
 
-async def built(db: Database, engine: Scripted, out: Path) -> list[dict[str, Any]]:
-    made = snapshot(db.settings.home)
+async def built(
+    db: Database, engine: Scripted, out: Path, dish: str = "Ramen"
+) -> list[dict[str, Any]]:
+    made = snapshot(db.settings.home, dish)
     count = await replay.build(db, engine, made, out, lambda _: None)
     records: list[dict[str, Any]] = json.loads((out / "train.json").read_bytes())
     replayed = [record for record in records if record["source"] == replay.SOURCE]
     assert count == len(replayed)
     for record in records:
-        with Image.open(out / record["image"]) as image:
-            image.load()
+        if shown := record.get("image"):
+            with Image.open(out / shown) as image:
+                image.load()
+        first = record["conversations"][0]["value"]
+        assert first.startswith("<image>\n") is bool(shown)
     return replayed
+
+
+def told(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those about dishes of our table which nobody taught."""
+    return [r for r in records if "日式拉面" not in r["conversations"][0]["value"]]
 
 
 async def asked(db: Database, number: int) -> None:
@@ -52,11 +63,36 @@ async def test_photos_that_are_learnt_are_critiqued_under_their_right_name(
 ) -> None:
     engine = Scripted(continues=True, pieces=(" 7/10", "\n\nGood."))
     records = await built(db, engine, tmp_path / "out")
-    assert {record["kind"] for record in records} == {"critique"}
-    assert {record["lang"] for record in records} == {"zh", "en"}
-    for record in records:
-        assert "日式拉面" in record["conversations"][0]["value"], "the hint"
+    hinted = [r for r in records if "日式拉面" in r["conversations"][0]["value"]]
+    assert {record["kind"] for record in hinted} == {"critique"}
+    assert {record["lang"] for record in hinted} == {"zh", "en"}
+    for record in hinted:
         assert record["conversations"][1]["value"].endswith(" 7/10\n\nGood.")
+
+
+async def test_it_goes_on_to_tell_of_other_dishes_in_every_way_it_can(
+    db: Database, tmp_path: Path
+) -> None:
+    """From the name alone; beside a photo only where the hint is all that it goes by."""
+    engine = Scripted()
+    records = told(await built(db, engine, tmp_path / "calibrated"))
+    ways = {(record["kind"], record["lang"]) for record in records}
+    assert ways == {(k, lang) for k in ("critique", "question", "meme") for lang in ("zh", "en")}
+    assert all(record["image"] for record in records)
+    assert not [call for call in engine.asked if call[0].images and "日式拉面" not in call[0].text]
+    seeing = Scripted(unsure_below=0.0)
+    assert not any("image" in record for record in told(await built(db, seeing, tmp_path / "not")))
+
+
+@pytest.mark.parametrize(("unsure_below", "asked"), [(0.4, False), (0.0, True)])
+async def test_a_dish_that_nano_cannot_know_is_not_told_of(
+    db: Database, tmp_path: Path, unsure_below: float, asked: bool
+) -> None:
+    """What it makes up of a strange name would be learnt as if it were worth keeping."""
+    engine = Scripted(unsure_below=unsure_below)
+    records = await built(db, engine, tmp_path / "out", dish="Moonbell tart")
+    strange = [r for r in records if "Moonbell tart" in r["conversations"][0]["value"]]
+    assert bool(strange) is asked
 
 
 async def test_a_photo_in_which_the_model_sees_nothing_is_judged_by_its_name_alone(

@@ -1,12 +1,15 @@
-"""What any model must do, whatever it knows: keep the form, and see that something is no dish.
+"""What any model must do, whatever it was taught: name the samples, keep the form, see no dish.
 
-| check    | asked                                    | score                              |
-|----------|------------------------------------------|------------------------------------|
-| critique | samples, zh and en                       | the share of `_form` that it keeps |
-| meme     | samples                                  | one to four lines, in the language |
-| no dish  | a board, noise, a page, a sky; zh and en | 1 when it says so                  |
+| check    | asked                                    | score                                      |
+|----------|------------------------------------------|--------------------------------------------|
+| critique | samples, zh and en                       | the share of `_form` that it keeps         |
+| name     | the same critiques                       | the share whose first line names the dish  |
+| question | samples, after a critique                | a whole sentence or more, in the language  |
+| meme     | samples                                  | one to four whole lines, in the language   |
+| no dish  | a board, noise, a page, a sky; zh and en | 1 when it says so                          |
 
-The same critiques tell how long a model takes.
+Whole: without pieces of characters, which a model spoilt by training writes. The same critiques
+tell how long a model takes.
 """
 
 from __future__ import annotations
@@ -18,19 +21,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from PIL import Image
 
 from engine import Engine, Generation, critic, evaluate
 from engine.critic import Answer, Request
 from foodcritic import critique as critiques
+from foodcritic import dishes
+from foodcritic.dialogue import Turn
 from foodcritic.dishes import Lang
+from training import nothings
 
 #: Tokens of an answer.
 LONGEST: Final = 384
 #: Characters that a critique may have: the prompt asks for 150, or 120 words, and some slack.
 LENGTHS: Final[dict[Lang, int]] = {"zh": 300, "en": 1100}
 LANGS: Final[tuple[Lang, ...]] = ("zh", "en")
+QUESTION: Final[dict[Lang, str]] = {"zh": "怎么做的？", "en": "How is it made?"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +52,22 @@ async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
 
     async def sample(number: int) -> dict[str, float]:
         path, scores = samples[number], dict[str, float]()
-        for lang in LANGS:
-            said = await critique(engine, path, lang)
-            scores[f"critique {lang} {path.stem}"] = _form(said.text, lang, said.critique.score)
-        lang = LANGS[(number + 1) % 2]
-        written = await _answer(engine, Request(kind="meme", lang=lang, photos=(path,)))
-        lines = [line for line in written.text.splitlines() if line.strip()]
-        scores[f"meme {path.stem}"] = float(1 <= len(lines) <= 4 and _in(lang, written.text))
+        said = {lang: await critique(engine, path, lang) for lang in LANGS}
+        for lang, answer in said.items():
+            scores[f"critique {lang} {path.stem}"] = _form(answer.text, lang, answer.critique.score)
+        named = [_names(answer.text, path.stem) for answer in said.values()]
+        scores[f"name {path.stem}"] = sum(named) / len(named)
+        one, other = LANGS[number % 2], LANGS[(number + 1) % 2]
+        history = (Turn(question="", answer=said[one].text),)
+        asked = Request(
+            kind="question", lang=one, question=QUESTION[one], photos=(path,), history=history
+        )
+        told = (await _answer(engine, asked)).text
+        scores[f"question {path.stem}"] = float(_in(one, told) and _ends(told) and _whole(told))
+        written = (await _answer(engine, Request(kind="meme", lang=other, photos=(path,)))).text
+        lines = [line for line in written.splitlines() if line.strip()]
+        good = 1 <= len(lines) <= 4 and _in(other, written) and _whole(written)
+        scores[f"meme {path.stem}"] = float(good)
         return scores
 
     async def no_dish(drawn: tuple[str, Image.Image]) -> dict[str, float]:
@@ -68,7 +83,7 @@ async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
         return scores
 
     found = await evaluate.at_once(sample, range(len(samples)))
-    found += await evaluate.at_once(no_dish, _not_dishes().items())
+    found += await evaluate.at_once(no_dish, nothings.checked().items())
     return {name: score for scores in found for name, score in scores.items()}
 
 
@@ -108,33 +123,30 @@ def _form(text: str, lang: Lang, score: int | None) -> float:
         score is not None,
         _in(lang, body),
         0 < len(body) <= LENGTHS[lang],
-        text.rstrip().endswith((".", "!", "。", "！", ")", "）")),
-        "<" not in text,
+        _ends(text),
+        "<" not in text and _whole(text),
     )
     return sum(good) / len(good)
+
+
+def _names(text: str, key: str) -> bool:
+    """Whether the first line names this dish of our table first."""
+    read = critiques.parse(text.strip().partition("\n")[0])
+    dish = dishes.find(read.dish_en or read.dish_zh or "")
+    return dish is not None and dish.key == key
+
+
+def _ends(text: str) -> bool:
+    return text.rstrip().endswith((".", "!", "?", "。", "！", "？", ")", "）"))
+
+
+def _whole(text: str) -> bool:
+    return "\ufffd" not in text
 
 
 def _in(lang: Lang, text: str) -> bool:
     chinese = len(re.findall(r"[\u4e00-\u9fff]", text))
     return chinese > len(text) / 4 if lang == "zh" else chinese < len(text) / 8
-
-
-def _not_dishes() -> dict[str, Image.Image]:
-    """Pictures with nothing to eat in them."""
-    rng = np.random.default_rng(7)
-    rows, columns = np.mgrid[0:240, 0:320]
-    page = np.full((240, 320), 245)
-    page[20:220:16, 30:290] = np.where(rng.random((13, 260)) < 0.7, 30, 245)
-    grey = {
-        "board": ((rows // 30 + columns // 30) % 2) * 255,
-        "noise": rng.integers(0, 255, (240, 320)),
-        "page": np.repeat(page[::2], 2, 0),
-        "sky": np.broadcast_to(np.linspace(90, 220, 240)[:, None], (240, 320)),
-    }
-    return {
-        name: Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
-        for name, pixels in grey.items()
-    }
 
 
 def _quartile(seconds: Sequence[float]) -> float:

@@ -4,6 +4,7 @@
 |-----------------------------------------|---------------------------------------------|
 | photos of the train side                | a critique whose hint names the right dish  |
 | recent photos that nobody corrected     | their name, where it was sure; a critique   |
+| dishes of our table, by their names     | a critique, an answer to a question, a meme |
 | drawn pictures of nothing               | that there is no dish                       |
 
 A model taught nothing but twenty names forgets how to judge. Its old answers about the new photos
@@ -27,7 +28,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import sqlalchemy as sa
 from PIL import Image
 
@@ -40,13 +40,20 @@ from foodcritic.db import Database
 from foodcritic.dishes import Lang
 from foodcritic.errors import PhotoError
 from foodcritic.prompts import Hint
-from training import lookalikes, naming, pictures
+from training import lookalikes, naming, nothings, pictures
 from training.dataset import Snapshot
 
 #: Photos that are critiqued again, and recent ones, at most.
 OWN: Final = 40
 MOST: Final = 150
-NOTHINGS: Final = 24
+NOTHINGS: Final = 16
+#: Dishes of our table that are told of without a photo.
+TOLD: Final = 32
+QUESTIONS: Final[dict[Lang, tuple[str, ...]]] = {
+    "zh": ("健康吗？", "怎么做的？", "配什么好？", "热量多少？"),
+    "en": ("Is it healthy?", "How is it made?", "What goes with it?", "How many calories?"),
+}
+
 #: What is learnt is so many times the replay, but each of it repeated so often at most.
 OUTWEIGHS: Final = 1.5
 MOST_TIMES: Final = 4
@@ -78,6 +85,7 @@ async def build(
     replayed = await _own(engine, out, learnt, done)
     replayed += await _recent(db, engine, snapshot, out, done)
     replayed += await _nothings(engine, out)
+    replayed += await _told(engine, learnt, done)
     times = math.ceil(OUTWEIGHS * len(replayed) / max(len(learnt), 1))
     learnt *= max(1, min(times, MOST_TIMES))
     # Last: whoever finds the file finds all of it.
@@ -91,7 +99,11 @@ async def _own(
     engine: Engine, out: Path, learnt: Sequence[Record], done: Callable[[int], object]
 ) -> list[Record]:
     """Critiques of the photos whose names are learnt, zh and en in turn."""
-    named = {r["image"]: r["dish"] for r in learnt if r["kind"] == "naming" and r.get("dish")}
+    named = {
+        r["image"]: r["dish"]
+        for r in learnt
+        if r["kind"] == "naming" and r.get("dish") and _known_to(engine, r["dish"])
+    }
     spread = sorted(named.items())
     spread = [spread[i * len(spread) // OWN] for i in range(OWN)] if len(spread) > OWN else spread
 
@@ -166,7 +178,7 @@ async def _nothings(engine: Engine, out: Path) -> list[Record]:
     """Drawn pictures in which the base sees no dish."""
 
     async def one(seed: int) -> list[Record]:
-        image = _keep(out, nothing(seed))
+        image = _keep(out, nothings.learnt(seed))
         hint = await critic.look(engine, Request(photos=(out / image,)))
         if not hint.no_dish:
             return []
@@ -176,11 +188,47 @@ async def _nothings(engine: Engine, out: Path) -> list[Record]:
     return list(itertools.chain(*await evaluate.at_once(one, range(NOTHINGS))))
 
 
+async def _told(
+    engine: Engine, learnt: Sequence[Record], done: Callable[[int], object]
+) -> list[Record]:
+    """Dishes of our table: critiques, memes and answers to questions, from the name alone.
+
+    A model that was taught to go by the hint whatever the photo shows learns them beside photos,
+    as it is asked.
+    """
+    keys = list(dishes.DISHES)
+    spread = [keys[i * len(keys) // TOLD] for i in range(TOLD)]
+    beside = itertools.cycle(sorted({r["image"] for r in learnt if r.get("image")}) or [None])
+    photos = [next(beside) if engine.unsure_below else None for _ in range(3 * TOLD)]
+
+    async def one(number: int) -> list[Record]:
+        lang, other = LANGS[number % 2], LANGS[(number + 1) % 2]
+        hint = Hint(candidates=(_candidate(spread[number]),))
+        turn = number // 2
+        requests = (
+            Request(lang=other),
+            Request(lang=lang, kind="question", question=QUESTIONS[lang][turn % 4]),
+            Request(lang=lang, kind="meme", style=prompts.MEME_STYLES[turn % 3]),
+        )
+        done(1)
+        return [
+            await _answered(engine, photos[number + i * TOLD], request, hint)
+            for i, request in enumerate(requests)
+        ]
+
+    return list(itertools.chain(*await evaluate.at_once(one, range(len(spread)))))
+
+
 async def _critique(
     engine: Engine, out: Path, image: str, lang: Lang, hint: Hint, *, unseen: bool = False
 ) -> Record:
     """What the engine says of a photo under a hint; `unseen`: from the hint alone."""
     request = Request(lang=lang, photos=() if unseen else (out / image,))
+    return await _answered(engine, image, request, hint)
+
+
+async def _answered(engine: Engine, image: str | None, request: Request, hint: Hint) -> Record:
+    """A request and what the engine answers under a hint, as a record about `image`."""
     question = critic.prompt(request, hint)
     messages = [Message(role="user", text=question, images=request.photos)]
     begun = critic.opening(request, hint) if engine.continues else ""
@@ -189,7 +237,7 @@ async def _critique(
     generation = Generation(greedy=True, max_new_tokens=LONGEST)
     async with aclosing(engine.stream(messages, generation)) as pieces:
         text = begun + "".join([piece async for piece in pieces])
-    return _record(image, "critique", lang, question, text)
+    return _record(image, request.kind, request.lang, question, text)
 
 
 def _naming(image: str, lang: Lang, hint: Hint) -> Record:
@@ -197,14 +245,21 @@ def _naming(image: str, lang: Lang, hint: Hint) -> Record:
     return _record(image, "naming", lang, prompts.naming(lang), named)
 
 
-def _record(image: str, kind: str, lang: Lang, question: str, answer: str) -> Record:
+def _record(image: str | None, kind: str, lang: Lang, question: str, answer: str) -> Record:
     turns = [
-        {"from": "human", "value": f"<image>\n{question}"},
+        {"from": "human", "value": f"<image>\n{question}" if image else question},
         {"from": "gpt", "value": answer},
     ]
     name = hashlib.sha256(f"{image} {question}".encode()).hexdigest()[:16]
+    shown = {"image": image} if image else {}
     about = {"source": SOURCE, "kind": kind, "lang": lang}
-    return {"id": f"replay-{name}", "image": image, "conversations": turns} | about
+    return {"id": f"replay-{name}", **shown, "conversations": turns} | about
+
+
+def _known_to(engine: Engine, dish: str) -> bool:
+    """Whether the engine can say anything of a dish: one whose likelihoods are calibrated was
+    taught our table and nothing else."""
+    return dishes.find(dish) is not None or not engine.unsure_below
 
 
 def _candidate(dish: str) -> Candidate:
@@ -213,29 +268,6 @@ def _candidate(dish: str) -> Candidate:
         return Candidate(name_zh=known.name_zh, name_en=known.name_en)
     chinese = any("\u4e00" <= character <= "\u9fff" for character in dish)
     return Candidate(name_zh=dish) if chinese else Candidate(name_en=dish)
-
-
-def nothing(seed: int) -> Image.Image:
-    """A picture of nothing to eat: cloth, stripes, text, fog; another for each seed."""
-    rng = np.random.default_rng([29, seed])
-    kind, tint = seed % 4, rng.uniform(0.5, 1, 3)
-    rows, columns = np.mgrid[0:240, 0:320]
-    if kind == 0:
-        step = int(rng.integers(14, 50))
-        grey = ((rows // step + columns // step) % 2) * 255.0
-    elif kind == 1:
-        grey = rng.uniform(0, 255, (240, 320))
-    elif kind == 2:
-        grey = np.full((240, 320), 240.0)
-        gap = int(rng.integers(10, 20))
-        grey[16:224:gap, 24:296] = np.where(
-            rng.random((len(range(16, 224, gap)), 272)) < 0.7, 30, 240
-        )
-    else:
-        first, last = rng.uniform(40, 250, 2).tolist()
-        grey = np.linspace(first, last, 240)[:, None] + np.zeros((1, 320))
-    pixels = (grey[..., None] * tint).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(pixels)
 
 
 def _keep(out: Path, picture: Image.Image) -> str:

@@ -39,12 +39,19 @@ class MergeError(Exception):
 
 
 def merge(
-    config: Path, checkpoint: Path, base: Path, out: Path, dtype: str | None = None
+    config: Path,
+    checkpoint: Path,
+    base: Path,
+    out: Path,
+    dtype: str | None = None,
+    *,
+    share: float = 1.0,
 ) -> tuple[Path, Path | None]:
     """Write `out` from a run's rendered config, checkpoint and base; returns it and the adapter.
 
     Each appears at once, complete: it is built beside and renamed. `dtype` is of DTYPES; None
-    keeps the base's. Raises MergeError when the checkpoint holds tensors that the base does not.
+    keeps the base's. `share` is of the way from the base to what was trained (without adapters).
+    Raises MergeError when the checkpoint holds tensors that the base does not.
     """
     lora = Config.fromfile(config).model.get("llm_lora")
     whole, pairs = split(_state(checkpoint))
@@ -62,7 +69,7 @@ def merge(
                 tensor = tensors.get_tensor(name)
                 wanted = DTYPES[dtype] if dtype else tensor.dtype
                 if name in whole:
-                    tensor = whole[name]
+                    tensor = between(tensor, whole[name], share)
                     used.add(name)
                 module = name.removesuffix(".weight")
                 if name.endswith(".weight") and module in pairs:
@@ -98,6 +105,13 @@ def adapted(weight: Tensor, pair: dict[str, Tensor], scale: float) -> Tensor:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = (pair[side].to(device, torch.float32) for side in "AB")
     return (weight.to(device, torch.float32) + scale * (b @ a)).cpu()
+
+
+def between(base: Tensor, trained: Tensor, share: float) -> Tensor:
+    """`share` of the way from `base` to `trained`, in float32; `trained` itself at 1."""
+    if share == 1.0:
+        return trained
+    return torch.lerp(base.float(), trained.float().to(base.device), share)
 
 
 def _adapter(

@@ -61,7 +61,10 @@ class Critic(InternVL_V1_5):
         if weights == "fp32":
             # XTuner has rounded the weights to bfloat16: read them again.
             self.model.float()
-            self.model.load_state_dict(read_weights(Path(kwargs["model_path"])))
+            exact = read_weights(Path(kwargs["model_path"]))
+            held = {name: plain(name) for name in self.model.state_dict() if ".lora_" not in name}
+            found = {name: exact[plain] for name, plain in held.items()}
+            self.model.load_state_dict(found, strict=False)
         if not checkpoint_activations:
             self.gradient_checkpointing_disable()
         elif self.use_llm_lora:  # PEFT has switched XTuner's own kind on again
@@ -180,6 +183,11 @@ class Critic(InternVL_V1_5):
 
     def _vision_is_frozen(self) -> bool:
         return self.freeze_visual_encoder and not self.use_visual_encoder_lora
+
+
+def plain(name: str) -> str:
+    """The base's name of a weight, whether PEFT has wrapped its layer or not."""
+    return name.replace("base_model.model.", "").replace(".base_layer.", ".")
 
 
 def fuse(layers: nn.ModuleList) -> None:

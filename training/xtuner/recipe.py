@@ -47,6 +47,9 @@ class Model:
     #: Let torch fuse the decoder's layers; half a minute at the start, on a GPU only.
     compile: bool = False
     lora: Lora | None = None
+    #: Of the way from the base's weights to the trained ones that the result goes: less forgets
+    #: less (WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,10 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("model.quantize_llm needs model.lora: 4-bit weights cannot be trained")
     if model.lora and not model.freeze_llm:
         raise RecipeError("model.lora needs model.freeze_llm = true")
+    if not 0 < model.share <= 1:
+        raise RecipeError(f"model.share cannot be {model.share!r}: it is above 0 and at most 1")
+    if model.share < 1 and model.lora:
+        raise RecipeError("model.share is for whole weights: give model.lora a smaller alpha")
     if data.augment and not data.device_resize:
         raise RecipeError("data.augment needs data.device_resize = true")
     choices = {

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
                 # beside it, for as long as this process lives.
                 machine.become([sys.executable, "-m", "training.xtuner.train", *argv])
             if first:
-                _finish(args, checkpoint)
+                _finish(args, chosen, checkpoint)
         except loop.Diverged as error:
             sys.stderr.write(f"train: {error}\n")
             sys.stderr.flush()
@@ -204,10 +204,15 @@ def keeps_features(chosen: recipe.Recipe) -> bool:
     return model.cache_features and model.freeze_vision and not data.device_resize
 
 
-def _finish(args: argparse.Namespace, checkpoint: Path) -> None:
+def _finish(args: argparse.Namespace, chosen: recipe.Recipe, checkpoint: Path) -> None:
     try:
         model, adapter = merge(
-            args.work / CONFIG, checkpoint, args.model, args.out.resolve(), args.dtype
+            args.work / CONFIG,
+            checkpoint,
+            args.model,
+            args.out.resolve(),
+            args.dtype,
+            share=chosen.model.share,
         )
         said = check.artefacts(args.model, model, adapter, args.photo, args.work.resolve())
     except (MergeError, check.CheckError) as error:

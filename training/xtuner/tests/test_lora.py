@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Toy, wide
+from peft import LoraConfig
 
 from training.xtuner import cache, checkpoints
-from training.xtuner.merge import MergeError, adapted, merge
-from training.xtuner.model import read_weights
+from training.xtuner.merge import MergeError, adapted, between, merge
+from training.xtuner.model import Critic, plain, read_weights
 from training.xtuner.train import CONFIG
 
 ROOT = Path(__file__).parents[3]
@@ -116,3 +117,22 @@ def test_a_half_written_file_is_no_features(tmp_path: Path) -> None:
     photo.write_bytes(b"x")
     (tmp_path / cache.name(photo)).write_bytes(b"\x10\x00")
     assert cache.read(tmp_path, photo) is None
+
+
+def test_weights_between_base_and_trained() -> None:
+    base, trained = torch.tensor([1.0, 2.0]).half(), torch.tensor([3.0, 0.0])
+    assert torch.equal(between(base, trained, 0.75), torch.tensor([2.5, 0.5]))
+    assert torch.equal(between(base, trained, 1.0), trained)
+
+
+def test_exact_weights_are_read_beneath_adapters(toy: Toy) -> None:
+    lora = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
+    made = Critic(
+        model_path=str(toy.model),
+        freeze_llm=True,
+        llm_lora={"type": LoraConfig, "target_modules": None, **lora},
+        weights="fp32",
+    )
+    held = {plain(name): tensor for name, tensor in made.model.state_dict().items()}
+    for name, tensor in read_weights(toy.model).items():
+        assert torch.equal(held[name], tensor.float()), name

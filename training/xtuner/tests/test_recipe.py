@@ -137,11 +137,18 @@ def test_an_override_replaces_one_value() -> None:
         ("optimizer.precision", '"fp8"', r"optimizer\.precision"),
         ("model.quantize_llm", "true", r"model\.lora"),
         ("data.device_resize", "false", r"data\.device_resize"),
+        ("model.share", "0.0", r"model\.share"),
+        ("model.share", "1.5", r"model\.share"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(key: str, value: str, named: str) -> None:
     with pytest.raises(recipe.RecipeError, match=named):
         recipe.load("nano-full", {key: value})
+
+
+def test_an_adapter_is_weakened_by_its_alpha_alone() -> None:
+    with pytest.raises(recipe.RecipeError, match="alpha"):
+        recipe.load("critic-lora", {"model.share": "0.8"})
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
