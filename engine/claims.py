@@ -2,14 +2,21 @@
 
     "No, it's a bagel" ─▶ "bagel" ─▶ "Thank you, bagel it is." ─▶ the model goes on
 
-A small model cannot repeat a name it never learnt: left alone it would thank for another dish.
+A small model cannot repeat a name it never learnt: left alone it would thank for another dish. What
+somebody said of a similar photo is named as the source of an answer once.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from foodcritic import dishes, prompts
 from foodcritic.dishes import Lang
+from foodcritic.prompts import Hint
+
+if TYPE_CHECKING:
+    from engine.critic import Request
 
 _CLAIM: Final[dict[Lang, re.Pattern[str]]] = {
     "zh": re.compile(
@@ -23,6 +30,8 @@ _CLAIM: Final[dict[Lang, re.Pattern[str]]] = {
         re.IGNORECASE,
     ),
 }
+#: How a model of another make says that it goes by a person's word.
+_SOURCED: Final = re.compile(r"有人|\b(?:a person|someone|somebody)\b|\btold\b", re.IGNORECASE)
 _THANKS: Final[dict[Lang, str]] = {"zh": "谢谢指正，那就是{}。", "en": "Thank you, {} it is."}
 
 
@@ -42,3 +51,16 @@ def thanks(lang: Lang, name: str) -> str:
     """How the answer to a claim begins."""
     known = dishes.find(name)
     return _THANKS[lang].format(known.text("name", lang) if known else name)
+
+
+def source(request: Request, hint: Hint) -> str:
+    """The sentence that names the source of a critique or first answer; '' where there is none."""
+    if not hint.evidence or request.kind not in ("critique", "question"):
+        return ""
+    sentence = prompts.source(request.lang, hint.evidence)
+    return "" if any(sentence in turn.answer for turn in request.history) else sentence
+
+
+def sourced(text: str) -> bool:
+    """Whether an answer says by itself that it goes by a person's word."""
+    return _SOURCED.search(text) is not None

@@ -29,9 +29,6 @@ from foodcritic.prompts import Hint
 #: Tokens that a chat template and a picture's marks put around a prompt, generously.
 AROUND = 64
 
-#: How a model of another make says that it goes by a person's word.
-_SOURCED = re.compile(r"有人|\b(?:a person|someone|somebody)\b|\btold\b", re.IGNORECASE)
-
 #: What a model may write that nobody sees, a terminal obeys, or PostgreSQL refuses: control
 #: characters but newline and tab, and halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -124,7 +121,7 @@ class Answer:
         if begun:
             self._given += begun
             yield begun
-        source = said(shown, hint)
+        source = claims.source(shown, hint)
         if source and begun and shown.kind == "critique":
             # The model writes the first line's score; then code says the source, so that the name
             # in it is right; and the model goes on from there.
@@ -145,7 +142,7 @@ class Answer:
             async for piece in pieces:
                 written += piece
                 yield piece
-        if source and not begun and not _SOURCED.search(written):
+        if source and not begun and not claims.sourced(written):
             self._given += f"\n\n{source}"
             yield f"\n\n{source}"
 
@@ -230,7 +227,7 @@ def opening(request: Request, hint: Hint) -> str:
     """
     if request.kind == "question":
         name = claims.claimed(request.lang, request.question) if request.history else ""
-        return claims.thanks(request.lang, name) if name else said(request, hint)
+        return claims.thanks(request.lang, name) if name else claims.source(request, hint)
     if request.kind != "critique":
         return ""
     if hint.no_dish and not hint.evidence:
@@ -247,14 +244,6 @@ def opening(request: Request, hint: Hint) -> str:
         cuisine=known.text("cuisine", request.lang) if known else None,
         unsure=hint.unsure and not hint.evidence,
     )
-
-
-def said(request: Request, hint: Hint) -> str:
-    """The sentence that names the source of a critique or first answer; '' where there is none."""
-    if not hint.evidence or request.kind not in ("critique", "question"):
-        return ""
-    sentence = prompts.source(request.lang, hint.evidence)
-    return "" if any(sentence in turn.answer for turn in request.history) else sentence
 
 
 def conversation(
