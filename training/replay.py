@@ -53,7 +53,6 @@ QUESTIONS: Final[dict[Lang, tuple[str, ...]]] = {
     "zh": ("健康吗？", "怎么做的？", "配什么好？", "热量多少？"),
     "en": ("Is it healthy?", "How is it made?", "What goes with it?", "How many calories?"),
 }
-
 #: What is learnt is so many times the replay, but each of it repeated so often at most.
 OUTWEIGHS: Final = 1.5
 MOST_TIMES: Final = 4
@@ -204,11 +203,11 @@ async def _told(
     async def one(number: int) -> list[Record]:
         lang, other = LANGS[number % 2], LANGS[(number + 1) % 2]
         hint = Hint(candidates=(_candidate(spread[number]),))
-        turn = number // 2
+        turn, asked, styles = number // 2, QUESTIONS[lang], prompts.MEME_STYLES
         requests = (
             Request(lang=other),
-            Request(lang=lang, kind="question", question=QUESTIONS[lang][turn % 4]),
-            Request(lang=lang, kind="meme", style=prompts.MEME_STYLES[turn % 3]),
+            Request(lang=lang, kind="question", question=asked[turn % len(asked)]),
+            Request(lang=lang, kind="meme", style=styles[turn % len(styles)]),
         )
         done(1)
         return [
