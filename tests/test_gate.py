@@ -111,10 +111,13 @@ def test_what_was_known_may_not_be_lost() -> None:
     assert gate.judge(Measured(corrections=better, naming=kept)).passed
 
 
-@pytest.mark.parametrize(("lost", "passed"), [(0, True), (2, True), (3, False)])
-def test_two_checks_of_all_may_fail(lost: int, passed: bool) -> None:
-    """Two flips of forty-eight are an accident, three are a habit."""
-    checks = pairs("1" * 48, "1" * (48 - lost) + "0" * lost)
+@pytest.mark.parametrize(
+    ("asked", "lost", "passed"),
+    [(32, 0, True), (32, 1, True), (32, 2, False), (48, 1, True), (48, 3, False)],
+)
+def test_one_check_of_all_may_fail(asked: int, lost: int, passed: bool) -> None:
+    """One flip is an accident, one in sixteen is a habit."""
+    checks = pairs("1" * asked, "1" * (asked - lost) + "0" * lost)
     better = pairs("0" * 20, "1" * 20)
     assert gate.judge(Measured(corrections=better, checks=checks)).passed is passed
 

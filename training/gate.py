@@ -5,7 +5,7 @@
 | corrections | better: the difference is above 0                             | 20 photos at least |
 | naming      | not worse: the difference is above -0.05                      | the frozen set     |
 | foodieqa    | not worse: the difference is above -0.05                      | its val split      |
-| checks      | not worse: the difference is above -0.12 (there are 48)       | refusals, format   |
+| checks      | not worse: the difference is above -0.10 (there are 48)       | refusals, format   |
 | latency     | first token and each token at most 1.5 times the live model's | the samples        |
 
 "Above" means the lower end of a one-sided 95 % interval by paired bootstrap (Efron and Tibshirani,
@@ -29,7 +29,7 @@ Part = Literal["corrections", "naming", "foodieqa", "checks", "latency"]
 #: Held-out corrected photos below which nothing can be said.
 LEAST: Final = 20
 #: How much worse the mean score may be, by part; the corrections must be better.
-MARGINS: Final[dict[Part, float]] = {"naming": 0.05, "foodieqa": 0.05, "checks": 0.12}
+MARGINS: Final[dict[Part, float]] = {"naming": 0.05, "foodieqa": 0.05, "checks": 0.10}
 #: Things below which such a part is not judged: one more or less would decide it.
 FEW: Final = 12
 #: How many times as long the candidate may take; what a shared machine adds by itself is less.
