@@ -34,13 +34,13 @@ from foodcritic.critique import Candidate
 from foodcritic.dialogue import Turn
 from foodcritic.dishes import Lang
 from foodcritic.prompts import Hint
+from training import checks
 from training.evaluate import SAMPLES
 
 #: Characters of a piece of text.
 PIECE: Final = 5
-TOKENS: Final = 384
-GREEDY: Final = Generation(greedy=True, max_new_tokens=TOKENS)
-SAMPLED: Final = Generation(max_new_tokens=TOKENS, seed=1)
+GREEDY: Final = Generation(greedy=True, max_new_tokens=checks.LONGEST)
+SAMPLED: Final = Generation(max_new_tokens=checks.LONGEST, seed=1)
 QUESTIONS: Final[dict[Lang, tuple[str, ...]]] = {
     "zh": ("健康吗？", "怎么做？", "配什么喝？"),
     "en": ("Is it healthy?", "How is it made?", "What should I drink with it?"),
@@ -89,7 +89,7 @@ async def _row(engine: Engine, rows: Sequence[Labelled], known: set[str]) -> dic
 
 async def _about(engine: Engine, photo: Path, lang: Lang) -> tuple[bool, list[str]]:
     """Whether a sample is named, and what is said of it: critique, meme, answers."""
-    first = await _written(engine, Request(lang=lang, photos=(photo,)))
+    first = (await checks.critique(engine, photo, lang)).text
     dish = dishes.find(critique.parse(first.partition("\n")[0]).dish_en or "")
     history = (Turn(question="", answer=first),)
     others = [Request(kind="meme", lang=lang, photos=(photo,))]
@@ -97,16 +97,8 @@ async def _about(engine: Engine, photo: Path, lang: Lang) -> tuple[bool, list[st
         Request(kind="question", lang=lang, question=asked, photos=(photo,), history=history)
         for asked in QUESTIONS[lang]
     ]
-    said = [await _written(engine, request) for request in others]
+    said = [(await checks.answer(engine, request)).text for request in others]
     return dish is not None and dish.key == photo.stem, [first, *said]
-
-
-async def _written(engine: Engine, request: Request) -> str:
-    answer = critic.answer(engine, request, GREEDY)
-    async with aclosing(answer.write()) as pieces:
-        async for _ in pieces:
-            pass
-    return answer.text
 
 
 async def _of_the_table(engine: Engine) -> AsyncIterator[str]:

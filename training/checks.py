@@ -53,18 +53,18 @@ async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
     async def sample(number: int) -> dict[str, float]:
         path, scores = samples[number], dict[str, float]()
         said = {lang: await critique(engine, path, lang) for lang in LANGS}
-        for lang, answer in said.items():
-            scores[f"critique {lang} {path.stem}"] = _form(answer.text, lang, answer.critique.score)
-        named = [_names(answer.text, path.stem) for answer in said.values()]
+        for lang, one in said.items():
+            scores[f"critique {lang} {path.stem}"] = _form(one.text, lang, one.critique.score)
+        named = [_names(one.text, path.stem) for one in said.values()]
         scores[f"name {path.stem}"] = sum(named) / len(named)
-        one, other = LANGS[number % 2], LANGS[(number + 1) % 2]
-        history = (Turn(question="", answer=said[one].text),)
+        lang, other = LANGS[number % 2], LANGS[(number + 1) % 2]
+        history = (Turn(question="", answer=said[lang].text),)
         asked = Request(
-            kind="question", lang=one, question=QUESTION[one], photos=(path,), history=history
+            kind="question", lang=lang, question=QUESTION[lang], photos=(path,), history=history
         )
-        told = (await _answer(engine, asked)).text
-        scores[f"question {path.stem}"] = float(_in(one, told) and _ends(told) and _whole(told))
-        written = (await _answer(engine, Request(kind="meme", lang=other, photos=(path,)))).text
+        told = (await answer(engine, asked)).text
+        scores[f"question {path.stem}"] = float(_in(lang, told) and _ends(told) and _whole(told))
+        written = (await answer(engine, Request(kind="meme", lang=other, photos=(path,)))).text
         lines = [line for line in written.splitlines() if line.strip()]
         good = 1 <= len(lines) <= 4 and _in(other, written) and _whole(written)
         scores[f"meme {path.stem}"] = float(good)
@@ -77,7 +77,7 @@ async def run(engine: Engine, samples: Sequence[Path]) -> dict[str, float]:
             named = await critic.look(engine, Request(lang=lang, photos=(picture,)))
             refused = named.no_dish
             if not refused and not named.candidates:  # an engine without likelihoods says it
-                said = await _answer(engine, Request(lang=lang, photos=(picture,)))
+                said = await answer(engine, Request(lang=lang, photos=(picture,)))
                 refused = critiques.parse(said.text).dish_en is None
             scores[f"no dish {lang} {title}"] = float(refused)
         return scores
@@ -103,15 +103,16 @@ async def time(engine: Engine, samples: Sequence[Path]) -> Times:
 
 async def critique(engine: Engine, photo: Path, lang: Lang) -> Answer:
     """The whole critique of a photo, greedily."""
-    return await _answer(engine, Request(lang=lang, photos=(photo,)))
+    return await answer(engine, Request(lang=lang, photos=(photo,)))
 
 
-async def _answer(engine: Engine, request: Request) -> Answer:
-    answer = critic.answer(engine, request, Generation(greedy=True, max_new_tokens=LONGEST))
-    async with aclosing(answer.write()) as pieces:
+async def answer(engine: Engine, request: Request) -> Answer:
+    """What is answered, greedily; raises what the engine raises."""
+    written = critic.answer(engine, request, Generation(greedy=True, max_new_tokens=LONGEST))
+    async with aclosing(written.write()) as pieces:
         async for _ in pieces:
             pass
-    return answer
+    return written
 
 
 def _form(text: str, lang: Lang, score: int | None) -> float:
