@@ -21,8 +21,9 @@ from typing import Final
 
 #: What the worker imports that a machine with torch and transformers does not have.
 OURS: Final = (
-    *("aiosqlite", "alembic", "fluent-runtime", "greenlet", "httpcore2", "httpx2", "mako"),
-    *("openai", "pydantic-settings", "python-dotenv", "sqlalchemy", "structlog", "truststore"),
+    *("aiosqlite", "alembic", "budoux", "fluent-runtime", "greenlet", "httpcore2", "httpx2"),
+    *("mako", "openai", "pillow-heif", "pydantic-settings", "python-dotenv", "sqlalchemy"),
+    *("structlog", "truststore"),
 )
 LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
 PLATFORMS: Final = ("_2_28", "_2_27", "_2_24", "_2_17", "2014")
