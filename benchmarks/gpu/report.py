@@ -48,10 +48,11 @@ def table(results: Path) -> str:
             words += f" / {first[1]:.3f}"
         later = [cell.get(f"first_p50_turn{turn}") for turn in (2, 3)]
         turns = ", ".join(f"{value:.3f}" for value in later if value)
+        memory = f"{cell['memory'] / 1024:.1f}" if cell["memory"] else ""
         lines.append(
             f"| {cell['load']} | {cell['users']} | {cell['system']} |"
             f" {cell['requests_per_second']:.2f} | {share} | {cell['tokens_per_second']:,.0f} |"
-            f" {words} | {turns} | {cell['memory'] / 1024:.1f} | {cell['failed']} |"
+            f" {words} | {turns} | {memory} | {cell['failed']} |"
         )
     return "\n".join(lines)
 

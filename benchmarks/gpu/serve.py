@@ -39,19 +39,15 @@ SYSTEMS = (
 )
 #: Loads that a system is measured under, where not all: (load, users).
 CELLS: dict[str, Sequence[tuple[str, int]]] = {
-    # What matters most comes first: a lost machine costs the rest.
+    # What matters most comes first: a lost machine costs the rest. One user alone: `solo`.
     "ours": [
         *(("photo", 128), ("photo", 32), ("album", 32), ("tile", 128)),
-        *((load, 1) for load in ("photo", "tile", "mixed", "chat")),
         *(("chat", 32), ("mixed", 32), ("photo", 8), ("tile", 32), ("tile", 8), ("mixed", 128)),
     ],
-    "server": [
-        *((load, 1) for load in ("photo", "tile", "mixed", "chat")),
-        *(("photo", 32), ("tile", 32), ("tile", 128), ("photo", 8), ("tile", 8)),
-    ],
-    "server-pytorch": [("photo", 1), ("mixed", 1), ("chat", 1), ("tile", 32), ("photo", 32)],
-    "pipeline": [(load, users) for load in ("tile", "photo") for users in (1, 128)],
-    "pipeline-pytorch": [("tile", 1), ("tile", 128), ("photo", 1), ("photo", 128)],
+    "server": [("photo", 32), ("tile", 32), ("tile", 128), ("photo", 8), ("tile", 8)],
+    "server-pytorch": [("tile", 32), ("photo", 32)],
+    "pipeline": [("tile", 128), ("photo", 128)],
+    "pipeline-pytorch": [("tile", 128), ("photo", 128)],
     "chat": [("tile", 1), ("photo", 1)],
     "transformers": [("tile", 1), ("photo", 1)],
 }  # fmt: skip

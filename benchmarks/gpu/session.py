@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.gpu import parts, serve, shows
+from benchmarks.gpu import parts, serve, shows, solo
 from benchmarks.gpu.parts import SCRATCH, Part
 
 PHOTOS: Final = 2600
@@ -49,7 +49,14 @@ PARTS: Final = (
         files=["floor.json"],
         printed="floor.json",
     ),
-    measured("ours", 200),
+    measured("ours", 160),
+    Part(
+        name="solo",
+        seconds=150,
+        command="benchmarks.gpu.solo {model} {photos} {results}",
+        files=[f"{name}-{load}-1.json" for name, loads in solo.ASKED.items() for load in loads],
+        needs="{model}",
+    ),
     tried("without", '{"own_vision":false}'),
     tried("kv8", '{"quant_policy":8}', users="128"),
     tried("fp8", '{"weight_bits":8}'),
@@ -87,10 +94,10 @@ PARTS: Final = (
         files=["shares.json"],
         needs="{model}",
     ),
-    measured("server", 130),
-    measured("pipeline-pytorch", 75),
-    measured("pipeline", 65),
-    measured("server-pytorch", 90),
+    measured("server", 90),
+    measured("pipeline-pytorch", 60),
+    measured("pipeline", 50),
+    measured("server-pytorch", 60),
     measured("chat", 30),
     measured("transformers", 35),
     Part(

@@ -90,6 +90,9 @@ class Server:
     folder: Path
     backend: str = "turbomind"
     extra: Sequence[str] = ()
+    #: Of the free memory, what keys and values get.
+    cache: float = 0.5
+    port: int = PORT
     written: int = 0
     prompts: list[int] = field(default_factory=list)
 
@@ -97,13 +100,25 @@ class Server:
         import httpx
 
         command = [sys.executable, "-m", "lmdeploy", "serve", "api_server", str(self.folder)]
-        command += ["--server-port", str(PORT), "--backend", self.backend, "--trust-remote-code"]
-        command += ["--model-name", "critic", "--cache-max-entry-count", "0.5", *self.extra]
+        command += [
+            "--server-port",
+            str(self.port),
+            "--backend",
+            self.backend,
+            "--trust-remote-code",
+        ]
+        command += [
+            "--model-name",
+            "critic",
+            "--cache-max-entry-count",
+            str(self.cache),
+            *self.extra,
+        ]
         log = Path(os.environ.get("BENCH_LOGS", "/tmp")) / f"api_server-{self.backend}.log"
         self.process = subprocess.Popen(  # noqa: ASYNC220
             command, stdout=log.open("wb"), stderr=subprocess.STDOUT
         )
-        url = f"http://127.0.0.1:{PORT}"
+        url = f"http://127.0.0.1:{self.port}"
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self.http = httpx.AsyncClient(base_url=url, timeout=600, limits=limits)
         while True:
@@ -156,12 +171,13 @@ class Pipeline:
 
     folder: Path
     backend: str = "turbomind"
+    cache: float = 0.5
 
     def open(self) -> None:
         from lmdeploy import PytorchEngineConfig, TurbomindEngineConfig, pipeline
 
         kind = TurbomindEngineConfig if self.backend == "turbomind" else PytorchEngineConfig
-        config = kind(cache_max_entry_count=0.5)
+        config = kind(cache_max_entry_count=self.cache)
         self.pipe = pipeline(str(self.folder), backend_config=config, trust_remote_code=True)
 
     def batch(self, photos: Sequence[bytes]) -> int:
