@@ -42,6 +42,10 @@ _TOKEN = re.compile(r"(?<!\d)\d{5,12}:[A-Za-z0-9_-]{30,}")
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(@)")
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, and not a plain one: LMDeploy mutes every plain one of the root logger."""
+
+
 def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging, both to `stream` (default: stderr)."""
     stream = stream or sys.stderr
@@ -77,7 +81,7 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
         if json
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

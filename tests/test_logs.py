@@ -101,6 +101,15 @@ def test_lines_under_the_level_are_not_written(tmp_path: Path) -> None:
     assert stream.getvalue() == ""
 
 
+def test_lines_are_written_beside_a_library_that_mutes_plain_handlers(tmp_path: Path) -> None:
+    stream, log = written(tmp_path)
+    for handler in logging.getLogger().handlers:  # as LMDeploy does when it is imported
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.ERROR)
+    log.info("engine.loading", model="2b")
+    assert "engine.loading" in stream.getvalue()
+
+
 def test_addresses_that_are_asked_are_not_written(tmp_path: Path) -> None:
     """They may hold tokens, and there is one a question."""
     stream, log = written(tmp_path, log_level="INFO")
