@@ -55,14 +55,15 @@ class System:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower())
 
 
+COMPILED = ("model.compile=true", "model.compile_from=0")
 SYSTEMS = (
     System(name="stock", iterations=20, settings=None),
-    System(name="ours", iterations=32, settings=(), features=True),
-    System(name="ours compiled", iterations=48, settings=("model.compile=true",), features=True),
+    System(name="ours", iterations=32, settings=("model.compile=false",), features=True),
+    System(name="ours compiled", iterations=48, settings=COMPILED, features=True),
     System(
         name="ours compiled, 16 GB",
         iterations=24,
-        settings=("model.compile=true",),
+        settings=COMPILED,
         features=True,
         memory_gb=16,
         finish=True,

@@ -60,7 +60,7 @@ PARTS: Final = (
     Part(
         name="2b-short",
         seconds=330,
-        command=f"{LESSON.replace('lesson-2b.json', 'lesson-2b-short.json')} --set data.epochs=3",
+        command=f"{LESSON.replace('lesson-2b.json', 'lesson-2b-short.json')} --set data.epochs=1",
         files=["lesson-2b-short.json"],
         needs="{model}",
         unless="lesson-2b.json",

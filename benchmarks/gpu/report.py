@@ -62,7 +62,7 @@ def plot(results: Path, out: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     systems = sorted({cell["system"] for cell in cells(results)})
@@ -79,6 +79,10 @@ def plot(results: Path, out: Path) -> None:
         panel.plot(users, floors, "k--", label="physical floor")
         panel.set(xscale="log", yscale="log", xlabel="users at once", ylabel="requests a second")
         panel.set_xticks(users, [str(n) for n in users])
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
+        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_locator(ticker.NullLocator())
         panel.set_title({"tile": "one tile", "photo": "1280 x 960: 13 tiles"}[load])
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize=8)

@@ -148,6 +148,7 @@ def iterations(recipe: Recipe, job: Job) -> int:
 
 def _model(recipe: Recipe, job: Job) -> dict[str, Any]:
     model = recipe.model
+    long = iterations(recipe, job) // job.split >= model.compile_from
     values: dict[str, Any] = {
         "type": "training.xtuner.model.Critic",
         "model_path": str(job.model),
@@ -158,7 +159,7 @@ def _model(recipe: Recipe, job: Job) -> dict[str, Any]:
         "checkpoint_activations": model.checkpoint_activations,
         "head_on_labels": model.head_on_labels,
         "augment": recipe.data.augment,
-        "compile": model.compile and job.cuda,
+        "compile": model.compile and job.cuda and long,
         "reentrant": recipe.optimizer.deepspeed == "zero3",
     }
     if model.lora:

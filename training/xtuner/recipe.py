@@ -44,8 +44,10 @@ class Model:
     head_on_labels: bool = True
     #: Keep on the disk what a frozen vision encoder made of each photo (bounded by a setting).
     cache_features: bool = True
-    #: Let torch fuse the decoder's layers; half a minute at the start, on a GPU only.
+    #: Let torch fuse the decoder's layers; a minute at the start, on a GPU only.
     compile: bool = False
+    #: Forward passes of a run from which on that is worth its minute: shorter ones go without.
+    compile_from: int = 0
     lora: Lora | None = None
     #: Of the way from the base's weights to the trained ones that the result goes: less forgets
     #: less (WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).

@@ -121,6 +121,24 @@ def test_the_tutorials_recipe_is_the_tutorials() -> None:
     assert tutorial.save.every == 64
 
 
+@pytest.mark.parametrize(("records", "fused"), [(150, False), (160, True)])
+def test_layers_are_fused_in_long_runs_alone(records: int, fused: bool, tmp_path: Path) -> None:
+    job = config.Job(
+        base=tmp_path,
+        model=tmp_path,
+        data=tmp_path,
+        images=tmp_path,
+        work=tmp_path,
+        records=records,  # four at a time, ten times
+        cuda=True,
+        cores=2,
+    )
+    critic = recipe.load("critic-lora")
+    for split in (1, 2):
+        settings = config.settings(critic, dataclasses.replace(job, split=split))
+        assert settings["model"]["compile"] is fused
+
+
 def test_an_override_replaces_one_value() -> None:
     chosen = recipe.load("nano-full", {"optimizer.lr": "3e-4", "data.batch_size": "8"})
     assert (chosen.optimizer.lr, chosen.data.batch_size) == (3e-4, 8)
