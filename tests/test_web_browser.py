@@ -287,6 +287,9 @@ async def test_a_visitor_sees_what_is_held_and_deletes_it_all(
     ):
         await page.locator(".fc-sample").first.click()
         await quiet(page, 1)
+        other = await page.context.new_page()
+        await other.goto(url)
+        await quiet(other, 1)
         await page.click("#fc-privacy")
         await expect(page.locator("dd")).to_have_text(["1", "1", "0", "0"])
         async with page.expect_download() as download:
@@ -300,6 +303,7 @@ async def test_a_visitor_sees_what_is_held_and_deletes_it_all(
         await page.click("text=Back to the table")
         await expect(page.locator("#fc-chat .fc-invite")).to_be_visible()
         await expect(page.locator(ANSWERS)).to_have_count(0)
+        await expect(other.locator("#fc-chat .fc-invite")).to_be_visible()
         assert seen.complaints == []
     async with kitchen.read() as session:
         assert await session.scalar(sa.select(sa.func.count(tables.Job.id))) == 0

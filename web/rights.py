@@ -68,6 +68,7 @@ class Rights:
                 "consent": known,
                 "days": self.db.settings.retention_days,
                 "said": getattr(TEXTS[lang], said) if said in _SAID else "",
+                "forgotten": said == "forgotten",
             },
             headers=_PRIVATE,
         )

@@ -44,7 +44,10 @@
   const tabs = new BroadcastChannel("foodcritic");
   const rows = () => document.querySelectorAll("#fc-chat .message-row").length;
   let told = 0;
-  tabs.onmessage = ({ data }) => data !== rows() && document.querySelector("#fc-look").click();
+  tabs.onmessage = ({ data }) => {
+    if (data === "gone") location.reload(); // everything is deleted, and this visitor with it
+    else if (data !== rows()) document.querySelector("#fc-look").click();
+  };
   const tell = () => {
     if (rows() !== told) tabs.postMessage((told = rows()));
   };
