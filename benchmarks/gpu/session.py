@@ -52,7 +52,7 @@ PARTS: Final = (
     measured("ours", 160),
     Part(
         name="solo",
-        seconds=150,
+        seconds=180,
         command="benchmarks.gpu.solo {model} {photos} {results}",
         files=[f"{name}-{load}-1.json" for name, loads in solo.ASKED.items() for load in loads],
         needs="{model}",
@@ -62,7 +62,7 @@ PARTS: Final = (
     tried("fp8", '{"weight_bits":8}'),
     Part(
         name="kills",
-        seconds=280,
+        seconds=310,
         command="benchmarks.gpu.endure kills {model} {photos} {results}/kills.json",
         files=["kills.json"],
         needs="{model}",
@@ -97,7 +97,7 @@ PARTS: Final = (
     measured("server", 90),
     measured("pipeline-pytorch", 60),
     measured("pipeline", 50),
-    measured("server-pytorch", 60),
+    measured("server-pytorch", 100),
     measured("chat", 30),
     measured("transformers", 35),
     Part(

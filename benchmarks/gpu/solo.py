@@ -5,7 +5,7 @@
 Alone, a user waits for the processor as much as for the GPU, and a machine's neighbours slow one
 minute and not the next: systems that are measured minutes apart cannot be told from each other by
 a few per cent. Here a round shows the same photos to each, one after another, beginning with
-another one each time. One that waits takes nothing but memory. Writes the cells of one user as
+another one each time. One that waits takes little but memory. Writes the cells of one user as
 `benchmarks.gpu.serve` does those of many.
 """
 
