@@ -57,6 +57,11 @@ def _migrate(connection: sa.Connection) -> None:
 
 async def _run(url: str) -> None:
     engine = create_async_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        # It stays. Two first connections that change to WAL at once do not wait for each other:
+        # one is told that the database is locked.
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     async with engine.begin() as connection:
         await connection.run_sync(_migrate)
     await engine.dispose()

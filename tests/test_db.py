@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -170,6 +172,14 @@ async def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     await asyncio.gather(*(database.migrate(settings) for _ in range(3)))
     await database.migrate(settings)
+
+
+async def test_a_new_database_is_in_wal_mode_before_anybody_opens_it(tmp_path: Path) -> None:
+    """Bot, page and worker begin at once: two who changed the mode found it locked at times."""
+    settings = settings_for(tmp_path)
+    await database.migrate(settings)
+    with closing(sqlite3.connect(settings.home / "foodcritic.db")) as plain:
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_what_people_wrote_is_not_for_others_on_the_machine(tmp_path: Path) -> None:
