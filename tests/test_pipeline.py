@@ -84,6 +84,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     monkeypatch.setattr("training.run.check", made.check)
     monkeypatch.setattr(pipeline, "BEAT", 0.2)
     monkeypatch.setattr(replay, "NOTHINGS", 4)
+    monkeypatch.setattr(replay, "TOLD", 4)  # each language, two questions and styles in each
     monkeypatch.setattr(evaluate, "SAMPLES", tmp_path / "none")
     for asking in (checks, replay):  # a random model never ends
         monkeypatch.setattr(asking, "LONGEST", 24)
