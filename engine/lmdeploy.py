@@ -11,6 +11,7 @@ of LMDeploy 0.18, which requirements-gpu.lock pins. Pictures carry a fingerprint
 photo's hash, so TurboMind's prefix cache knows them without reading their pixels.
 """
 
+import asyncio
 import gc
 import itertools
 import logging
@@ -35,6 +36,8 @@ from foodcritic.errors import EngineError, ModelError
 
 #: Alternatives looked at on the way of a scored answer.
 TOP: Final = 20
+#: Seconds that the PyTorch engine may take to end.
+CLOSE_WITHIN: Final = 10.0
 #: LMDeploy's ResponseType names that mean all is well.
 _WELL: Final = ("SUCCESS", "FINISH", "CANCEL")
 
@@ -112,10 +115,8 @@ class LMDeploy:
         if self._vision is not None:
             self._vision.close()
             self._vision = None
-        engines, self._engines = self._engines, []
-        for engine in engines:
-            engine.close()
-        del engines
+        while self._engines:  # by no name of ours, which would keep it from being freed
+            await _closed(self._engines.pop(), running=self._started)
         gc.collect()
         self._torch.cuda.empty_cache()
 
@@ -293,12 +294,26 @@ def _pytorch(folder: Path, plan: Plan) -> Any:
     return Engine.from_pretrained(str(folder), engine_config=config, trust_remote_code=plan.trusted)
 
 
+async def _closed(engine: Any, *, running: bool) -> None:
+    """Close an engine; `running`: it has a loop of its own, which frees what it has as it ends."""
+    engine.close()
+    if running:
+        # Gathered, since it ends as its loop does: cancelled.
+        ended = asyncio.gather(engine.wait_tasks(), return_exceptions=True)
+        await asyncio.wait({ended}, timeout=CLOSE_WITHIN)
+        if not ended.done():
+            log.error("engine.not_closed", within=CLOSE_WITHIN)
+
+
 async def _checked(answer: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    async for out in answer:
-        if out.status.name not in _WELL:
-            kind = EngineDied if out.status.name == "ENGINE_STOP_ERROR" else EngineError
-            raise kind(f"LMDeploy ended an answer with {out.status.name}")
-        yield out
+    # Closed here: LMDeploy's generator cancels what its instance is at as it is thrown away, and
+    # by then that could be the next answer.
+    async with aclosing(answer) as outs:
+        async for out in outs:
+            if out.status.name not in _WELL:
+                kind = EngineDied if out.status.name == "ENGINE_STOP_ERROR" else EngineError
+                raise kind(f"LMDeploy ended an answer with {out.status.name}")
+            yield out
 
 
 def _as_dict(top: Any) -> dict[int, float]:

@@ -111,7 +111,8 @@ class Streams:
                 if len(self._open) > MANY:
                     await asyncio.sleep(PAUSE)
         except EngineDied as error:
-            self.kill(str(error))
+            if not self.dead:  # else we closed it, or gave it up
+                self.kill(str(error))
         except EngineError as error:
             self._fails(error, pieces)
         except Exception as error:  # what runs models raises anything

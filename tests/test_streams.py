@@ -233,3 +233,26 @@ async def test_a_closed_engine_ends_its_answers_but_not_the_process() -> None:
         with pytest.raises(EngineError, match="was closed") as raised:
             await ended
         assert not isinstance(raised.value, EngineDied)
+
+
+async def test_what_ends_because_the_engine_was_closed_ends_no_process() -> None:
+    """LMDeploy's PyTorch engine says of what is open that its loop has died."""
+    closed = asyncio.Event()
+
+    async def open_still() -> AsyncIterator[int]:
+        yield 0
+        await closed.wait()
+        raise EngineDied("LMDeploy ended an answer with ENGINE_STOP_ERROR")
+
+    open_ = Streams()
+    reading = open_.read(open_still(), nothing)
+    assert await anext(reading) == 0
+    open_.close()
+    closed.set()
+    await asyncio.sleep(0.01)
+    with pytest.raises(EngineError, match="closed") as ended:
+        await anext(reading)
+    assert not isinstance(ended.value, EngineDied)
+    with pytest.raises(EngineError, match="closed") as ended:
+        open_.check()
+    assert not isinstance(ended.value, EngineDied)

@@ -1,0 +1,212 @@
+"""Driving LMDeploy's engines: what they hand back, keep and let go of, as LMDeploy 0.18 does it."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine import Generation
+from engine.lmdeploy import LMDeploy, load
+from engine.plan import Plan
+from engine.runner import Prompt
+from foodcritic.errors import EngineError
+
+#: What `Request` in request.h calls them.
+FINISH, CANCEL, TOO_LONG = 7, 8, 6
+NAMES = {0: "SUCCESS", FINISH: "FINISH", CANCEL: "CANCEL", TOO_LONG: "INPUT_LENGTH_ERROR"}
+ENDS = frozenset({99})
+
+
+@dataclass
+class Request:
+    """A request in TurboMind: its tokens come one by one; the prompt [6] is too long."""
+
+    ids: list[int]
+    tokens: int = 0
+    status: int = 0
+
+    def step(self) -> tuple[int, int]:
+        if not self.status and self.ids == [TOO_LONG]:
+            self.status = TOO_LONG
+        elif not self.status:
+            self.tokens += 1
+            self.status = FINISH if self.tokens == 10 else 0
+        return self.status, self.tokens
+
+
+@dataclass
+class Instance:
+    """`TurboMindInstance`: one request at a time, of which it cancels the newest."""
+
+    tm_model: Any
+    request: Request | None = None
+
+    async def async_cancel(self, session: int) -> None:
+        self.cancel()
+
+    def cancel(self) -> None:
+        if self.request is not None and not self.request.status:
+            self.request.status = CANCEL
+
+    async def async_stream_infer(
+        self, session: int, input_ids: list[int], **how: Any
+    ) -> AsyncGenerator[Any, None]:
+        self.request = request = Request(input_ids)
+        status = 0
+        try:
+            while not status:
+                await asyncio.sleep(0)
+                status, tokens = request.step()
+                if status not in (0, FINISH, CANCEL):
+                    yield SimpleNamespace(status=SimpleNamespace(name=NAMES[status]), token_ids=[])
+                    break
+                ids = [] if status == CANCEL else [tokens]
+                yield SimpleNamespace(status=SimpleNamespace(name=NAMES[status]), token_ids=ids)
+        except (GeneratorExit, asyncio.CancelledError):
+            self.cancel()
+        finally:
+            while not status:
+                await asyncio.sleep(0)
+                status, _ = request.step()
+
+
+@dataclass
+class Engine:
+    """LMDeploy's PyTorch engine, as it is begun and ended: by a task, which frees what it has."""
+
+    held: list[str]
+    _loop_main: asyncio.Task[None] | None = None
+
+    def start_loop(self) -> None:
+        self._loop_main = asyncio.create_task(self.async_loop())
+
+    async def async_loop(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # its own tasks end first
+            self.held.remove("pytorch")
+
+    def close(self) -> None:
+        if self._loop_main is not None:
+            self._loop_main.cancel()
+        else:
+            self.held.remove("pytorch")
+
+    async def wait_tasks(self) -> None:
+        assert self._loop_main is not None
+        await self._loop_main
+
+    def create_instance(self) -> Instance:
+        return Instance(self)
+
+
+@dataclass
+class TurboMind:
+    """TurboMind as it is ended: its weights are freed when nobody has it any more."""
+
+    held: list[str]
+    source_model: Any = field(default=None)
+
+    def close(self) -> None: ...
+
+    def create_instance(self) -> Instance:
+        return Instance(self)
+
+    def __del__(self) -> None:
+        self.held.remove("turbomind")
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is on the GPU; `emptied` says what was, as torch let go of what nobody uses."""
+    held = list[str]()
+
+    def module(name: str, **members: Any) -> None:
+        made = ModuleType(name)
+        vars(made).update(members)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    def config(**settings: Any) -> SimpleNamespace:
+        return SimpleNamespace(**settings)
+
+    def loads(kind: Any) -> Any:
+        def from_pretrained(folder: str, **_: Any) -> Any:
+            held.append(kind.__name__.lower().replace("engine", "pytorch"))
+            made = kind(held)
+            made.myself = made  # as models and their parts know each other
+            return made
+
+        return SimpleNamespace(from_pretrained=from_pretrained)
+
+    def empty_cache() -> None:
+        held.append("emptied with " + ",".join(held))
+
+    cuda = SimpleNamespace(empty_cache=empty_cache)
+    module("torch", set_num_threads=int, float16=16, bfloat16=16, cuda=cuda)
+    module("lmdeploy")
+    configs = ("GenerationConfig", "TurbomindEngineConfig", "PytorchEngineConfig")
+    module("lmdeploy.messages", **dict.fromkeys(configs, config))
+    module("lmdeploy.turbomind", TurboMind=loads(TurboMind))
+    module("lmdeploy.pytorch")
+    module("lmdeploy.pytorch.engine", Engine=loads(Engine))
+    return held
+
+
+def loaded(backend: Any = "turbomind") -> LMDeploy:
+    return load(Path("model"), Plan(backend=backend), image_token=0)
+
+
+async def said(runner: LMDeploy, *ids: int) -> list[int]:
+    found = list[int]()
+    async with aclosing(runner.stream(Prompt(ids=[*ids]), Generation(), ENDS)) as steps:
+        async for some in steps:
+            found += some
+    return found
+
+
+@pytest.mark.usefixtures("held")
+async def test_an_answer_that_failed_does_not_cut_off_the_next_one() -> None:
+    """LMDeploy's generator cancels what its instance is at, whenever it is thrown away."""
+    runner = loaded()
+    try:
+        await said(runner, TOO_LONG)
+    except EngineError as error:
+        failed: EngineError | None = error  # as a log or a retry keeps it
+    assert "INPUT_LENGTH_ERROR" in str(failed)
+    found = list[int]()
+    async with aclosing(runner.stream(Prompt(ids=[1]), Generation(), ENDS)) as steps:
+        async for some in steps:
+            found += some
+            failed = None
+            gc.collect()
+    assert found == [*range(1, 11)]
+
+
+async def test_the_pytorch_engine_has_let_go_of_the_gpu_once_it_is_closed(held: list[str]) -> None:
+    runner = loaded("pytorch")
+    await said(runner, 1)
+    await runner.close()
+    assert held == ["emptied with "], "and torch of what it had"
+
+
+async def test_an_engine_that_nobody_asked_is_closed_too(held: list[str]) -> None:
+    runner = loaded("pytorch")
+    await runner.close()
+    assert held == ["emptied with "]
+
+
+async def test_turbomind_has_let_go_of_the_gpu_once_it_is_closed(held: list[str]) -> None:
+    runner = loaded()
+    await said(runner, 1)
+    with suppress(EngineError):
+        await said(runner, TOO_LONG)
+    await runner.close()
+    assert held == ["emptied with "]
