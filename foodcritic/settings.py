@@ -6,6 +6,7 @@ listed with a comment in ``.env.example``. Secrets are ``SecretStr``: they never
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from functools import cached_property
@@ -13,11 +14,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from foodcritic.errors import SettingsError
 
 PREFIX = "FOODCRITIC_"
+_FILE = ".env"
 Ids = Annotated[tuple[int, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -27,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -243,10 +251,15 @@ class Settings(BaseSettings):
 def load(**values: Any) -> Settings:
     """Read the settings; `values` win over the environment. Raises `SettingsError`."""
     try:
-        return Settings(**values)
+        read = Settings(**values)
+        if wrong := _misspelt(values.get("_env_file", _FILE)):
+            raise SettingsError(f"{wrong} (see .env.example)")
+        return read
     except ValidationError as error:
         lines = [f"{_variable(e['loc'])}: {_said(e['msg'])}" for e in error.errors()]
         raise SettingsError("; ".join(lines) + " (see .env.example)") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{_FILE} is not UTF-8: save it as UTF-8 text") from None
     except ValueError as error:
         raise SettingsError(f"{error} (see .env.example)") from None
 
@@ -255,6 +268,21 @@ def variable(field: str) -> str:
     """The environment variable of a field: ``home`` → ``FOODCRITIC_HOME``."""
     alias = Settings.model_fields[field].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else PREFIX + field.upper()
+
+
+def _misspelt(file: Any) -> str:
+    """Names that are almost a setting's: ignored, they would leave a password or a limit unset."""
+    known = {PREFIX + "TELEGRAM_BOT_TOKEN", *map(variable, Settings.model_fields)}
+    given = EnvSettingsSource(Settings).env_vars.items() | (
+        DotEnvSettingsSource(Settings, env_file=file).env_vars.items()
+    )
+    wrong = []
+    for name in sorted({key.upper() for key, value in given if value} - known):
+        if name.startswith(PREFIX):
+            short = {key.removeprefix(PREFIX): key for key in sorted(known)}
+            for near in difflib.get_close_matches(name.removeprefix(PREFIX), short, 1, 0.8):
+                wrong.append(f"{name} is no setting: {short[near]} is")
+    return "; ".join(wrong)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

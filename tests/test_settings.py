@@ -81,6 +81,48 @@ def test_a_remedy_can_be_typed_as_it_is_written(
     assert remedy in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("FOODCRITIC_WEB_PASSWORT=hush", "FOODCRITIC_WEB_PASSWORD"),
+        ("FOODCRITIC_ALOWED=1", "FOODCRITIC_ALLOWED"),
+        ("foodcritic_temprature=1", "FOODCRITIC_TEMPERATURE"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_instead_of_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, meant: str
+) -> None:
+    """A password that is not set lets everybody in."""
+    (tmp_path / ".env").write_text(line)
+    with pytest.raises(SettingsError, match=rf"is no setting: {meant} is") as refused:
+        settings.load(_env_file=tmp_path / ".env")
+    assert "hush" not in str(refused.value)
+    monkeypatch.setenv(*line.split("="))
+    with pytest.raises(SettingsError, match=rf"is no setting: {meant} is"):
+        settings.load(_env_file=None)
+
+
+def test_what_is_no_setting_of_ours_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Other programs' variables, ours for children and tests, and lines without a value."""
+    lines = "HF_TOKEN=x\nFOODCRITIC_WEB_PASSWORT=\nFOODCRITIC_SOMETHING_NEWER=1\nWEB_PORTS=1\n"
+    (tmp_path / ".env").write_text(lines)
+    for name in ("BEAT", "PARENT", "TEST_POSTGRES", "POSTGRES_DIR", "SCREENSHOTS", "TRUSTED_"):
+        monkeypatch.setenv(f"FOODCRITIC_{name}", "x")
+    settings.load(_env_file=tmp_path / ".env")
+
+
+def test_an_env_file_that_is_no_text_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an editor on Windows may save it."""
+    (tmp_path / ".env").write_bytes("FOODCRITIC_LANGUAGE=zh".encode("utf-16"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"^\.env is not UTF-8: save it"):
+        settings.load()
+
+
 def test_a_log_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOODCRITIC_LOG_LEVEL", "warning")
     assert settings.load(_env_file=None).log_level == "WARNING"
