@@ -81,13 +81,13 @@ def ask(
     from foodcritic import photos as pictures
 
     settings = settings_.load()
-    for photo in photos:  # what cannot be read is said by its name, and before a model is loaded
-        pictures.load(photo, side=64)
+    # What cannot be read is said by its name, and before a model is loaded.
+    shown = tuple(pictures.checked(photo) for photo in photos)
     request = critic.Request(
         kind="question" if question.strip() else "critique",
         lang=lang or settings.language,
         question=question,
-        photos=tuple(photos),
+        photos=shown,
     )
 
     async def run(engine: "Engine") -> None:
@@ -124,10 +124,11 @@ def meme(
 
     settings = settings_.load()
     language = lang or settings.language
-    image = photos.load(photo, side=memes.LONGEST)
+    data = photos.checked(photo)
+    image = photos.decode(data, side=memes.LONGEST)
     written: tuple[str, ...] = ()
     if caption is None:
-        request = critic.Request(kind="meme", lang=language, style=style, photos=(photo,))
+        request = critic.Request(kind="meme", lang=language, style=style, photos=(data,))
 
         async def run(engine: "Engine") -> None:
             nonlocal written, caption

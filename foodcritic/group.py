@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -34,7 +35,8 @@ class Commands(TyperGroup):
             if error.filename is None:
                 raise
             # A file or folder that an operator named: a full disk, no permission, not there.
-            typer.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
+            what = f"{error.filename}: {error.strerror}{_home(error.filename)}"
+            typer.secho(f"error: {what}", fg="red", err=True)
             raise typer.Exit(1) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -46,3 +48,19 @@ class Commands(TyperGroup):
             found.name = cmd_name
             return found
         return super().get_command(ctx, cmd_name)
+
+
+def _home(file: object) -> str:
+    """The setting that a file of the home folder is there by: nobody typed its name."""
+    from foodcritic import settings
+
+    try:
+        home = settings.load().home
+        inside = (path := Path(str(file)).absolute()).is_relative_to(home) or path in home.parents
+    except FoodcriticError:
+        return ""
+    return (
+        ". FOODCRITIC_HOME must be a folder this user may write to, on a disk with room"
+        if inside
+        else ""
+    )

@@ -129,15 +129,30 @@ def read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _too_large(size, str(path))
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # a pipe or a device has no size, and perhaps no end
     except OSError as error:
         reason = error.strerror or str(error)
         raise PhotoError("not_an_image", f"cannot read {path}: {reason}") from error
+    if len(data) > MAX_BYTES:
+        limit = MAX_BYTES >> 20
+        raise PhotoError("too_large", f"{path} is more than {limit} MB: send one of at most that")
+    return data
 
 
 def load(path: Path, side: int = WORKING_SIDE) -> Image.Image:
     """`decode` a file; raises as `read` and `decode` do, naming it."""
+    return _named(path, read(path), side)
+
+
+def checked(path: Path) -> bytes:
+    """A file's bytes, which `decode` takes; raises as `load`. A pipe can be read but once."""
     data = read(path)
+    _named(path, data, side=64)
+    return data
+
+
+def _named(path: Path, data: bytes, side: int) -> Image.Image:
     try:
         return decode(data, side)
     except PhotoError as error:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +257,18 @@ def test_a_checkpoint_is_converted_for_our_engine_and_for_genai(run: Any, tmp_pa
     assert "holds no readable config.json" in broken.stderr
 
 
+def test_a_photo_may_come_through_a_pipe(run: Any, photo: Path, tmp_path: Path) -> None:
+    """As of `foodcritic ask <(curl …)`: it can be read but once."""
+    for words in (["ask"], ["meme", "--caption", "Yum", "-o", tmp_path / "meme.jpg"]):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(pipe.write_bytes, photo.read_bytes())
+            result = run(*words, pipe)
+        pipe.unlink()
+        assert result.exit_code == 0, result.output
+
+
 def test_the_version_is_printed() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output.split()[0]) == (0, "foodcritic")
@@ -266,3 +280,4 @@ def test_a_home_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPat
     result = CliRunner().invoke(app, ["ask", str(sample)])
     assert result.exit_code == 1
     assert result.output.startswith("error: /proc/nowhere: ")
+    assert "FOODCRITIC_HOME must be a folder this user may write to" in result.output

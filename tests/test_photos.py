@@ -210,6 +210,13 @@ def test_over_20_megabytes_is_refused(tmp_path: Path) -> None:
         photos.load(file)
 
 
+def test_a_file_without_an_end_is_given_up_at_20_megabytes() -> None:
+    """A device or a pipe says nothing of its size."""
+    with pytest.raises(PhotoError, match="/dev/zero is more than 20 MB") as refusal:
+        photos.load(Path("/dev/zero"))
+    assert refusal.value.code == "too_large"
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     """The message is for the person at the shell."""
     for path in (tmp_path / "none.jpg", tmp_path):
