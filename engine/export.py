@@ -118,6 +118,8 @@ def _config(checkpoint: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{checkpoint} holds no readable config.json: {error}") from error
     kind = (config.get("llm_config") or {}).get("architectures") or [config.get("model_type")]
+    if kind[0] is None:
+        raise ModelError(f"{checkpoint}: its config.json names no model")
     if kind[0] != "InternLM2ForCausalLM":
         raise ModelError(
             f"{checkpoint} is a {kind[0]}: only InternVL2 over InternLM2 is built here; convert "

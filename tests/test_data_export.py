@@ -254,6 +254,28 @@ async def test_from_a_download_to_an_export_in_the_shell(shell: tuple[CliRunner,
     assert json.loads(frozen.stdout)["photos"] == 2
 
 
+async def test_what_is_all_held_out_is_not_trained_on(
+    shell: tuple[CliRunner, Path],
+) -> None:
+    """A dry run says so, and a run ends before the model is asked for anything."""
+    folder = shell[1]
+    assert "nothing was imported yet" in (await run(shell, "imports")).output
+    talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Stew"}]
+    (folder / "a.jpg").write_bytes(photo(0))
+    file = write(folder / "mine.json", [{"id": 1, "image": "a.jpg", "conversations": talk}])
+    await run(shell, "import", "llava", file)
+    assert (await run(shell, "imports")).output == "mine: 1 conversations; licence not stated\n"
+    assert "dishes: none named" in (await run(shell, "stats")).output
+    _labelled(folder / "pack", range(1))
+    await run(shell, "freeze", "naming", folder / "pack" / "manifest.csv")
+    for words in (["--dry-run"], []):
+        ended = await asyncio.to_thread(CliRunner().invoke, cli.app, ["train", *words])
+        assert ended.exit_code == 1
+        assert "nothing to learn from: what there is (1 conversations) is all held out" in (
+            " ".join(ended.output.split())
+        )
+
+
 async def test_the_shell_refuses_with_a_sentence(shell: tuple[CliRunner, Path]) -> None:
     """No traceback, and what to do."""
     nothing = await run(shell, "export", "--out", "out")

@@ -89,7 +89,9 @@ def list_imports(as_json: Json = False) -> None:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     for source in sources:
-        typer.echo(f"{source.name}: {len(source.examples)} conversations; {source.licence}")
+        typer.echo(f"{source.name}: {len(source.examples)} conversations; licence {source.licence}")
+    if not sources:
+        typer.echo("nothing was imported yet: foodcritic data import --help")
 
 
 @app.command("drop")
@@ -173,7 +175,9 @@ def _keep(given: Import, skip_broken: bool) -> None:
     with _progress(given.name, None) as done:
         source = imports.keep(home, given, skip_broken=skip_broken, done=done)
     left = "".join(f", {number} {reason} left out" for reason, number in source.skipped.items())
-    typer.echo(f"{source.name}: {len(source.examples)} conversations{left}; {source.licence}")
+    typer.echo(
+        f"{source.name}: {len(source.examples)} conversations{left}; licence {source.licence}"
+    )
 
 
 def _draft() -> Draft:
@@ -203,7 +207,8 @@ def _show(card: Card) -> None:
     console.print(table)
     for title in ("kinds", "languages", "dishes"):
         some = list(getattr(card, title).items())[:12]
-        console.print(f"{title}: " + ", ".join(f"{name} {count}" for name, count in some))
+        told = ", ".join(f"{name} {count}" for name, count in some)
+        console.print(f"{title}: {told or 'none named'}")
     for entry in card.contradictions:
         said = " / ".join(f"{who}: {' '.join(what.split())[:60]}" for who, what in entry["said"])
         console.print(

@@ -102,6 +102,15 @@ async def draft(db: Database) -> Draft:
     return arrange(home, (*await corrections.read(db), *imports.read(home)))
 
 
+def learnable(train: int, val: int) -> None:
+    """Refuse to train on nothing but held-out examples; raises DatasetError."""
+    if not train:
+        raise DatasetError(
+            f"there is nothing to learn from: what there is ({val} conversations) is all held out, "
+            "by lot or because its photos look like the frozen naming set's"
+        )
+
+
 def arrange(home: Path, sources: Sequence[Source]) -> Draft:
     """Merge and split these sources' examples; their photos are in the home's store."""
     found = [made for source in sources for made in source.examples]

@@ -127,6 +127,7 @@ def _records(settings: Settings, made: Forecast, draft: Draft) -> None:
     """Count what there is; raises FoodcriticError: something kept is damaged."""
     sides = [draft.sides[example.id] for example in draft.merged.examples]
     made.train, made.val = sides.count("train"), sides.count("val")
+    dataset.learnable(made.train, made.val)
     held: dict[str, set[str]] = {dataset.CORRECTIONS: set(), "foodieqa": set()}
     for example in draft.merged.examples:
         if draft.sides[example.id] == "val" and example.source in held:

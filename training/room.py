@@ -77,9 +77,13 @@ def read(recipe: str) -> dict[str, Any]:
     path = Path(recipe) if recipe.endswith(".toml") else FOLDER / "recipes" / f"{recipe}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
         known = ", ".join(sorted(file.stem for file in (FOLDER / "recipes").glob("*.toml")))
-        raise TrainingError(f"no recipe {recipe!r} ({error}): there are {known}") from error
+        raise TrainingError(
+            f"no recipe {recipe!r}: there are {known}, or name a .toml file of yours"
+        ) from error
+    except ValueError as error:  # no TOML, or no text
+        raise TrainingError(f"the recipe {recipe} is no TOML: {error}") from error
 
 
 def memory() -> int:

@@ -106,6 +106,7 @@ async def _dataset(made: Work) -> Snapshot:
     drafted = await asyncio.to_thread(dataset.arrange, home, sources)
     snapshot = await asyncio.to_thread(dataset.write, home, drafted)
     counts = snapshot.card()["counts"]
+    dataset.learnable(counts["train"], counts["val"])
     # What is withdrawn from it is withdrawn from this run's report, too.
     (made.folder / report.DATASET).write_text(snapshot.id, encoding="utf-8")
     await made.stage("dataset", dataset=snapshot.id)
