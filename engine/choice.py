@@ -211,6 +211,22 @@ def planned(
     return replace(made, own_vision=any(path.glob("*.safetensors")))
 
 
+def exclusive(settings: Settings) -> bool:
+    """Whether the settings come to a model that has its card for itself; loads and fetches nothing.
+
+    Of a model that was never here it is not known: False.
+    """
+    model, found = settings.model or hub.DEFAULT, card.cards()
+    if choose(settings).kind != "lmdeploy" or not found or not installed():
+        return False
+    if (path := hub.kept(model, settings)) is None:
+        return False
+    try:
+        return not planned(settings, model, path, replace(found[0], free=found[0].total)).roomy
+    except ModelError:
+        return False
+
+
 def sixteen(path: Path, on: card.Card) -> str:
     """Why a model's weights are in 16 bits on a card, whatever is set; "": they can be in 8."""
     from engine import fp8, text

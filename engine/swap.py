@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,10 +66,10 @@ class Loan:
 class Holder:
     """The engine that serves. `swap`, `pause` and `resume` are for one caller at a time."""
 
-    def __init__(self, engine: Engine, version: Version | None = None) -> None:
+    def __init__(self, engine: Engine | None, version: Version | None = None) -> None:
         #: what serves, or will again after a pause; None: the configured model
         self.version = version
-        self._held: _Held | None = _Held(engine)
+        self._held: _Held | None = None if engine is None else _Held(engine)
 
     @property
     def engine(self) -> Engine | None:
@@ -141,13 +141,23 @@ class Holder:
 async def first(db: Database, settings: Settings, role: Role = "critic") -> Holder:
     """A holder of what the registry says is live; a version that cannot be loaded is rolled back.
 
-    A server that is not there yet, since it loads its model, is waited for.
+    A server that is not there yet, since it loads its model, is waited for. While a training run
+    has the GPU, nothing is loaded: `follow` does that once it ends.
 
     Raises:
         EngineError, ModelError, SettingsError: the configured model itself cannot be loaded.
     """
     if (name := choice.named(settings)) is not None:
         await registry.say_base(db, role, name)
+    training = await runs.training(db) if settings.train_serving == "pause" else None
+    if training is not None and await asyncio.to_thread(choice.exclusive, settings):
+        log.info("swap.paused", run=training.id)
+        return Holder(None, await registry.live(db, role))
+    async with _on_gpu(db, role, settings):
+        return await _first(db, settings, role)
+
+
+async def _first(db: Database, settings: Settings, role: Role) -> Holder:
     until, waiting = time.monotonic() + AWAIT, False
     while True:
         version = await registry.live(db, role)
@@ -194,26 +204,52 @@ async def follow(
             wanted = await registry.live(db, role)
             training = await runs.training(db)
             held = holder.engine
-            alone = getattr(held, "exclusive", False)
+            alone = held is None or getattr(held, "exclusive", False)
+            other = _id(wanted) not in (_id(holder.version), *refused)
             if training is not None and alone and settings.train_serving == "pause":
-                log.info("swap.paused", run=training.id)
-                await holder.pause()
-                await registry.hold_gpu(db, held=False)
-            elif held is None and training is None:
-                await holder.resume(loader(settings, holder.version))
-                await _say(db, settings, role, holder)
-                log.info("swap.resumed")
-            elif held is not None and _id(wanted) not in (_id(holder.version), *refused):
-                if not await _change(db, holder, settings, role, wanted, alone=alone):
+                if held is not None:
+                    log.info("swap.paused", run=training.id)
+                    async with _on_gpu(db, role):
+                        await holder.pause()
+                    await registry.hold_gpu(db, role, held=False)
+            elif other:  # after a pause, too: what serves no more is not loaded once again
+                async with _on_gpu(db, role) if alone else contextlib.nullcontext():
+                    swapped = await _change(db, holder, settings, role, wanted, alone=alone)
+                if not swapped:
                     refused = [_id(wanted)]
                 elif changed is not None and holder.engine is not None:
                     await telling.aclose()
                     task = asyncio.ensure_future(changed(holder.engine, holder.version))
                     telling.push_async_callback(_end, task)
                 continue
+            elif held is None:
+                async with _on_gpu(db, role):
+                    await holder.resume(loader(settings, holder.version))
+                await _say(db, settings, role, holder)
+                log.info("swap.resumed")
             if getattr(holder.engine, "exclusive", False):
-                await registry.hold_gpu(db, held=True)
+                await registry.hold_gpu(db, role, held=True)
             await bell.wait(LOOK)
+
+
+@contextlib.asynccontextmanager
+async def _on_gpu(db: Database, role: Role, maybe: Settings | None = None) -> AsyncIterator[None]:
+    """Tell meanwhile that the GPU is ours: a model is closed or loaded, which may take minutes.
+
+    `maybe`: only if these settings come to it.
+    """
+
+    async def tell() -> None:
+        chosen = None if maybe is None else await asyncio.to_thread(choice.choose, maybe)
+        while chosen is None or chosen.kind == "lmdeploy":
+            await registry.hold_gpu(db, role, held=True)
+            await asyncio.sleep(LOOK)
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        await _end(telling)
 
 
 async def _end(task: asyncio.Future[None]) -> None:

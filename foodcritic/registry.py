@@ -15,6 +15,7 @@ worker really serves it says in `say_serving`.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ TOPIC: Final = "models"
 GPU_TOLD: Final = timedelta(seconds=20)
 #: any number, the same for all of us
 _LOCK: Final = 0xF00D11FE
+#: this process among others, those of containers with the same host name included
+_ME: Final = secrets.token_hex(4)
 
 V = tables.ModelVersion
 _COLUMNS = tuple(V.__table__.c)
@@ -244,11 +247,19 @@ async def serving(db: Database, role: Role = "critic") -> dict[str, Any] | None:
     return None if row is None else {**row.value, "since": row.changed}
 
 
-async def hold_gpu(db: Database, *, held: bool) -> None:
-    """A worker tells, again and again, that its model is on this machine's GPU; or no more."""
-    name = f"gpu:{socket.gethostname()}"
+async def hold_gpu(db: Database, role: Role = "critic", *, held: bool) -> None:
+    """A worker tells, again and again, that its model is on this machine's GPU; or no more.
+
+    Each for itself: of two models on a card, or two workers, one may be closed long before the
+    other.
+    """
+    name, silent = f"{_gpu()}{_ME}:{role}", db.now() - GPU_TOLD
     async with db.write(durable=False) as session:
         if held:
+            dead = tables.Switch.name.startswith(_gpu(), autoescape=True)
+            await session.execute(
+                sa.delete(tables.Switch).where(dead, tables.Switch.changed < silent)
+            )
             await session.merge(tables.Switch(name=name, value={}, changed=db.now()))
         else:
             await session.execute(sa.delete(tables.Switch).where(tables.Switch.name == name))
@@ -257,9 +268,15 @@ async def hold_gpu(db: Database, *, held: bool) -> None:
 
 async def gpu_held(db: Database) -> bool:
     """Whether a worker of this machine had the GPU a moment ago."""
+    told = tables.Switch.name.startswith(_gpu(), autoescape=True)
+    fresh = tables.Switch.changed > db.now() - GPU_TOLD
     async with db.read() as session:
-        row = await session.get(tables.Switch, f"gpu:{socket.gethostname()}")
-    return row is not None and db.now() - row.changed < GPU_TOLD
+        return bool(await session.scalar(sa.select(sa.exists().where(told, fresh))))
+
+
+def _gpu() -> str:
+    """How the names of those on this machine's GPU begin."""
+    return f"gpu:{socket.gethostname()}:"
 
 
 def digest(folder: Path) -> str:

@@ -216,6 +216,25 @@ def test_the_plan_uses_the_memory_there_is(tmp_path: Path) -> None:
         plan.make(folder, h200(7))
 
 
+def test_a_model_that_has_its_card_for_itself_is_known_before_it_is_loaded(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """By the whole card's memory: a training run may have most of it now."""
+    wanted = with_(settings, model=str(checkpoint(tmp_path / "2b")))
+    taken = "0, NVIDIA A10, 24576, 900, 580.1, 8.6, GPU-1"
+    machine(taken)
+    assert choice.exclusive(wanted)
+    machine(H200)
+    assert not choice.exclusive(wanted)
+    assert choice.exclusive(with_(wanted, meme_model="other"))
+    assert not choice.exclusive(with_(wanted, engine="openvino"))
+    machine()
+    assert not choice.exclusive(with_(wanted, engine="lmdeploy"))
+    machine(taken)
+    trusted = with_(settings, trusted_models=(hub.DEFAULT,))
+    assert not choice.exclusive(trusted), "it was never fetched"
+
+
 def test_a_shared_card_is_left_to_the_others(
     machine: Any, settings: Settings, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import basis, checks, evaluate, forget, pipeline, replay, stages
+from training import basis, checks, evaluate, forget, gate, pipeline, replay, stages
 from training.run import Step, Trained, TrainingError
 
 pytestmark = pytest.mark.long
@@ -137,6 +138,32 @@ async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_rep
     assert {p.name for p in (folder / "work").iterdir()} == {"train.log"}
     assert [(s.step, s.loss) for s in await runs.curve(taught, ended.id)] == [(10, 2.5)]
     assert any("rejected" in line for line in lines)
+
+
+async def test_a_better_model_is_live_before_the_gpu_is_given_back(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for the GPU would load the old one first, and then this one."""
+    judged = gate.judge
+
+    def lenient(measured: gate.Measured) -> gate.Verdict:
+        return dataclasses.replace(judged(measured), passed=True)
+
+    monkeypatch.setattr(gate, "judge", lenient)
+    renewed, heavy = runs.renew, list[bool]()
+
+    async def renew(db: Database, run: Run, stage: Any = None, **values: Any) -> Run:
+        made = await renewed(db, run, stage, **values)
+        if stage == "promote":
+            live = await registry.live(db)
+            heavy.append(live is not None and live.name == "critic-1")
+        return made
+
+    monkeypatch.setattr(runs, "renew", renew)
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert heavy == [True]
+    assert ended.metrics["verdict"]["passed"]
 
 
 async def test_what_is_learnt_comes_with_the_old_models_own_answers(

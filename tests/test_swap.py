@@ -315,6 +315,95 @@ async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
         assert (await finished(db, job)).model == "again"
 
 
+async def test_a_trainer_waits_for_answers_that_take_long_to_end_and_for_every_model(
+    db: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each model tells for itself, and goes on telling while its answers end."""
+    monkeypatch.setattr(swap, "LOOK", 0.01)
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    critic, memes = Holder(Closing(exclusive=True)), Holder(Closing(exclusive=True))
+    loan, stop = memes.lend(), asyncio.Event()
+    assert loan is not None
+    roles: tuple[tuple[Holder, registry.Role], ...] = ((critic, "critic"), (memes, "meme"))
+    following = [
+        asyncio.create_task(swap.follow(db, holder, db.settings, stop, role=role))
+        for holder, role in roles
+    ]
+    await runs.renew(db, run, "train")
+    async with asyncio.timeout(WAIT):
+        while critic.engine is not None or memes.engine is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert await registry.gpu_held(db), "an answer about a meme goes on"
+    clock.forward(seconds=registry.GPU_TOLD.total_seconds() + 1)
+    await runs.renew(db, run, "train")
+    await asyncio.sleep(0.3)
+    assert await registry.gpu_held(db), "however long it takes"
+    loan.back()
+    async with asyncio.timeout(WAIT):
+        while await registry.gpu_held(db):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.gather(*following)
+
+
+async def test_a_worker_that_starts_while_a_run_has_the_gpu_waits_for_its_end(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = Closing(model="again", exclusive=True)
+    loaded = list[object]()
+
+    def loader(_: object, version: Version | None) -> versions.Load:
+        loaded.append(version)
+        return loads(again)
+
+    monkeypatch.setattr(swap, "loader", loader)
+    monkeypatch.setattr(choice, "exclusive", lambda _: True)
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    await runs.renew(db, run, "train")
+    holder = await swap.first(db, db.settings)
+    assert holder.engine is None
+    assert not loaded
+    async with working(db, holder):
+        job = await ask(db, "a")
+        await runs.renew(db, run, "promote")
+        assert (await finished(db, job)).model == "again"
+
+
+async def test_what_a_run_promotes_is_loaded_instead_of_what_served_before(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the old one first would take people's time twice."""
+    made = await version(db, "new")
+    loaded = list[str]()
+
+    def loader(_: object, version: Version | None) -> versions.Load:
+        async def load() -> Engine:
+            loaded.append(version.name if version else "configured")
+            return Closing(model=loaded[-1], exclusive=True)
+
+        return load
+
+    monkeypatch.setattr(swap, "loader", loader)
+    holder = Holder(Closing(model="configured", exclusive=True))
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    async with working(db, holder):
+        await runs.renew(db, run, "train")
+        async with asyncio.timeout(WAIT):
+            while holder.engine is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await registry.promote(db, made.name)
+        await runs.renew(db, run, "promote")
+        await until(holder, "new")
+    assert loaded == ["new"]
+
+
 async def test_a_worker_that_died_does_not_hold_the_gpu_for_ever(
     db: Database, clock: Clock
 ) -> None:

@@ -81,16 +81,16 @@ async def go(made: Work) -> None:
     trained = await _train(made, snapshot)
     version = await _convert(made, trained)
     verdict = await _gate(made, snapshot, live, version)
-    await made.stage("promote")
     summary = {"version": version.name, "passed": verdict.passed, "summary": verdict.summary}
     summary["reasons"] = [asdict(reason) for reason in verdict.decisive]
+    await made.note(verdict=summary)
+    if verdict.passed:  # before the GPU is given back: a worker that waits for it loads this one
+        await registry.promote(made.db, version.name)
+    await made.stage("promote")
     if not verdict.passed:
-        await made.note(verdict=summary)
         await _prune(made.db, made.settings)
         made.say(f"rejected: {verdict.summary}")
         return
-    await registry.promote(made.db, version.name)
-    await made.note(verdict=summary)
     await _taken(made, version)
     await _prune(made.db, made.settings)
 
