@@ -34,7 +34,9 @@ class PromptTooLong(EngineError):
     """The conversation leaves no room for an answer: send fewer turns."""
 
     def __init__(self, model: str, tokens: int, limit: int) -> None:
-        super().__init__(f"the prompt takes {tokens} tokens, {model} reads at most {limit}")
+        super().__init__(
+            f"the prompt takes {tokens} tokens, {model} reads at most {limit}: ask in fewer words"
+        )
         #: Of the prompt.
         self.tokens = tokens
         #: What it may take.

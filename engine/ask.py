@@ -45,9 +45,12 @@ def _footer(answer: Answer) -> str:
         for c in answer.candidates
         if c.probability is not None
     )
+    zh = answer.request.lang == "zh"
     speed = [answer.engine.model]
     if answer.seconds_to_first_token is not None:
-        speed.append(f"first word after {answer.seconds_to_first_token * 1000:.0f} ms")
+        ms = f"{answer.seconds_to_first_token * 1000:.0f}"
+        speed.append(f"首字 {ms} 毫秒" if zh else f"first word after {ms} ms")
     if answer.tokens_per_second is not None:
-        speed.append(f"{answer.tokens_per_second:,.0f} tokens/s")
-    return "\n".join(line for line in (named, ", ".join(speed)) if line)
+        rate = f"{answer.tokens_per_second:,.0f}"
+        speed.append(f"每秒 {rate} 词元" if zh else f"{rate} tokens/s")
+    return "\n".join(line for line in (named, ("，" if zh else ", ").join(speed)) if line)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from engine import export
-from foodcritic.cli import app
+from engine import Generation, critic, export
+from engine import ask as asking
+from foodcritic.cli import Lang, app
 from tests import checkpoints
+from tests.engines import Scripted
 
 KEYS = {
     *("dish_zh", "dish_en", "cuisine", "score", "unsure", "candidates", "text"),
@@ -77,6 +81,23 @@ def test_an_answer_is_written_as_text_and_a_seed_repeats_it(run: Any, photo: Pat
     assert first.stdout.strip()
     assert "\x1b" not in first.stdout
     assert run("ask", photo, "-q", "Spicy?", "--seed", 7).stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("lang", "footer"),
+    [
+        ("zh", r"scripted，首字 \d+ 毫秒"),
+        ("en", r"scripted, first word after \d+ ms"),
+    ],
+)
+async def test_a_terminal_is_told_how_fast_it_was_in_the_answers_language(
+    lang: Lang, footer: str
+) -> None:
+    written = io.StringIO()
+    request = critic.Request(kind="question", lang=lang, question="Spicy?")
+    answer = critic.answer(Scripted(), request, Generation())
+    await asking.show(answer, Console(file=written, force_terminal=True))
+    assert re.search(footer, written.getvalue())
 
 
 def test_several_photos_are_answered_one_by_one(run: Any, photo: Path) -> None:
