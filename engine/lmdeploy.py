@@ -32,7 +32,7 @@ from engine.runner import EngineDied, Prompt, Scored
 from engine.streams import Streams
 from engine.turbomind import GEMM
 from engine.vision import Vision
-from foodcritic.errors import EngineError, ModelError
+from foodcritic.errors import EngineError, ModelError, let_go
 
 #: Alternatives looked at on the way of a scored answer.
 TOP: Final = 20
@@ -53,7 +53,7 @@ class LMDeploy:
 
         # One thread an operator: with more, photo threads and the engine fight over the cores.
         torch.set_num_threads(1)
-        logging.getLogger("lmdeploy").setLevel(logging.WARNING)  # else two lines an answer
+        _listen()
         self.plan = plan
         self._torch, self._config = torch, GenerationConfig
         self._dtype = torch.float16 if plan.dtype == "float16" else torch.bfloat16
@@ -65,7 +65,11 @@ class LMDeploy:
             self._vision = self._encoder(folder) if plan.own_vision else None
             plan = replace(plan, own_vision=self._vision is not None)
             self._engines = [build(folder, plan) for _ in range(plan.engines)]
-        except Exception as error:  # LMDeploy raises anything, bare assertions too
+        except (Exception, SystemExit) as error:  # LMDeploy raises anything, and its checks exit
+            # Whoever is told of it may load another model at once, into the same memory.
+            self._vision = None
+            let_go(error)
+            torch.cuda.empty_cache()
             raise ModelError(f"LMDeploy cannot load {folder}: {_short(error)}") from error
         self._idle: list[list[Any]] = [[] for _ in self._engines]
         self._busy = [0 for _ in self._engines]
@@ -201,6 +205,18 @@ class LMDeploy:
         if prompt.pictures:
             return prompt.pictures[0].fingerprint[0] % len(self._engines)
         return min(range(len(self._engines)), key=self._busy.__getitem__)
+
+
+def _listen() -> None:
+    """Have LMDeploy's lines in our log: it writes them to stdout, where programs read answers."""
+    lines = logging.getLogger("lmdeploy")
+    lines.setLevel(logging.WARNING)  # else two lines an answer
+    lines.propagate = True
+    for handler in [*lines.handlers]:
+        if type(handler) is logging.StreamHandler:  # a file that the operator named stays
+            for known in handler.filters:  # a warning once
+                lines.addFilter(known)
+            lines.removeHandler(handler)
 
 
 class _Words:

@@ -13,7 +13,7 @@ import engine as engines
 from engine import Engine, Generation, choice, critic
 from engine.critic import Request
 from foodcritic import registry
-from foodcritic.errors import EngineError, ModelError
+from foodcritic.errors import EngineError, FoodcriticError, ModelError, let_go
 from foodcritic.registry import Version
 from foodcritic.settings import Settings
 
@@ -51,9 +51,19 @@ def loader(settings: Settings, version: Version | None) -> Load:
 async def tried(load: Load) -> Engine:
     """A fresh engine that has answered once; closed again if it cannot.
 
+    What cannot is freed before its error is raised: another may be loaded into the same memory.
+
     Raises:
         EngineError: it does not answer.
     """
+    try:
+        return await _tried(load)
+    except FoodcriticError as error:
+        let_go(error)
+        raise
+
+
+async def _tried(load: Load) -> Engine:
     fresh = await load()
     try:
         answer = critic.answer(

@@ -23,6 +23,8 @@ made from ``code`` and the numbers by the front end, in that person's language.
 
 from __future__ import annotations
 
+import gc
+import traceback
 from typing import Literal
 
 PhotoCode = Literal["not_an_image", "truncated", "too_large", "too_many_pixels"]
@@ -130,3 +132,14 @@ class ModelError(FoodcriticError):
 
 class EngineAway(ModelError):
     """The server that has the model is not there, or not yet."""
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free what the frames of an error and its causes hold, gigabytes of a model, say.
+
+    Its traceback still tells lines and names.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()

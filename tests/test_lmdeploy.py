@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import io
+import logging
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from engine import Generation
 from engine.lmdeploy import LMDeploy, load
 from engine.plan import Plan
 from engine.runner import Prompt
-from foodcritic.errors import EngineError
+from foodcritic.errors import EngineError, ModelError
 
 #: What `Request` in request.h calls them.
 FINISH, CANCEL, TOO_LONG = 7, 8, 6
@@ -201,6 +203,64 @@ async def test_an_engine_that_nobody_asked_is_closed_too(held: list[str]) -> Non
     runner = loaded("pytorch")
     await runner.close()
     assert held == ["emptied with "]
+
+
+@pytest.fixture
+def stdout() -> Iterator[io.StringIO]:
+    """Where LMDeploy's lines go, once its utils.get_logger has seen to that."""
+    logger, written = logging.getLogger("lmdeploy"), io.StringIO()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler := logging.StreamHandler(written))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    yield written
+    logger.removeHandler(handler)
+    logger.level, logger.propagate = before
+
+
+@pytest.mark.usefixtures("held")
+def test_what_lmdeploy_logs_is_in_the_log_and_not_in_an_answer(
+    stdout: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`foodcritic ask --json` prints one object and nothing else."""
+    loaded()
+    lines = logging.getLogger("lmdeploy")
+    lines.info("[async_stream_infer] session 1 start")
+    lines.warning("the current version of transformers is lower than the required one")
+    assert not stdout.getvalue()
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Have the engines fail once their weights are on the GPU."""
+    usual = sys.modules["lmdeploy.turbomind"].TurboMind
+
+    def from_pretrained(folder: str, **how: Any) -> Any:
+        made = usual.from_pretrained(folder, **how)
+        if made:
+            raise error
+
+    for name, kind in (("turbomind", "TurboMind"), ("pytorch.engine", "Engine")):
+        fake = SimpleNamespace(from_pretrained=from_pretrained)
+        monkeypatch.setattr(sys.modules[f"lmdeploy.{name}"], kind, fake)
+
+
+def test_what_could_not_be_loaded_leaves_the_gpu_to_what_is_loaded_instead(
+    held: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, RuntimeError("CUDA out of memory"))
+    with pytest.raises(ModelError, match="out of memory") as failed:
+        loaded()
+    assert held == ["emptied with "], "while its error is known"
+    assert failed.value.__cause__ is not None
+
+
+@pytest.mark.usefixtures("held")
+def test_a_check_of_lmdeploys_that_exits_ends_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BaseChecker.log_and_exit: a version could not be rolled back, nor nano take its place."""
+    failing(monkeypatch, SystemExit(1))
+    with pytest.raises(ModelError, match="SystemExit"):
+        loaded("pytorch")
 
 
 async def test_turbomind_has_let_go_of_the_gpu_once_it_is_closed(held: list[str]) -> None:

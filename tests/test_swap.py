@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,25 @@ async def test_an_engine_that_fails_never_serves_and_the_old_one_does(
     with pytest.raises((ModelError, EngineError)):
         await holder.swap(loads(bad), alone=alone, again=loads(again))
     assert holder.engine is (again if alone else old)
+
+
+async def test_an_engine_that_failed_is_freed_before_the_old_one_is_loaded_again() -> None:
+    """A card has room for one."""
+    fresh: list[weakref.ref[Closing]] = []
+
+    async def load() -> Engine:
+        made = Closing(model="fresh", error=EngineError("no kernel for this"))
+        fresh.append(weakref.ref(made))
+        return made
+
+    async def again() -> Engine:
+        assert fresh[0]() is None
+        return Closing(model="old")
+
+    holder = Holder(Closing(model="old", exclusive=True))
+    with pytest.raises(EngineError, match="no kernel"):
+        await holder.swap(load, alone=True, again=again)
+    assert holder.engine is not None
 
 
 async def test_where_there_is_no_room_for_two_jobs_wait_while_it_is_changed() -> None:
