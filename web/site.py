@@ -21,7 +21,7 @@ from foodcritic import photos, privacy
 from foodcritic.db import Database
 from foodcritic.errors import PhotoError
 from foodcritic.privacy import Withdraw
-from web import early, guard, page, rights, samples, sources, transcript
+from web import early, guard, idle, page, rights, samples, sources, transcript
 from web.blocks import gr
 from web.samples import Sample
 from web.texts import LANGUAGES, TEXTS, Lang, spoken
@@ -52,7 +52,10 @@ def build(
     """The whole site; Gradio's upload folder (GRADIO_TEMP_DIR) must be set before."""
     shown = samples.read()
     door, asks = sources.Door(), sources.Asks(db.settings)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    pages = list[gr.Blocks]()
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(idle.ending, pages)
+    )
     app.router.routes += [
         Route("/", partial(_front, db)),
         Route("/login", partial(_login, db, door), methods=["GET", "POST"]),
@@ -66,9 +69,11 @@ def build(
     ]
     words = gr.I18n(**{TEXTS[lang].locale: TEXTS[lang].untranslated() for lang in LANGUAGES})
     for lang in LANGUAGES:
+        pages.append(page.build(db, lang, shown, withdraw, asks))
+        idle.rest(pages[-1])
         app = gr.mount_gradio_app(
             app,
-            page.build(db, lang, shown, withdraw, asks),
+            pages[-1],
             path=f"/{lang}",
             footer_links=[],
             run_history=False,
