@@ -85,6 +85,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield from _model(settings.for_memes(), settings.meme_model, cards[0])
     elif chosen.kind == "openai":
         yield _server(settings)
+    elif chosen.kind == "openvino" and settings.model and not chosen.nano:
+        yield _folder(settings.model)
     if settings.weight_bits == 8 and chosen.kind != "lmdeploy":
         text = f"FOODCRITIC_WEIGHT_BITS=8 is LMDeploy's on a GPU: {chosen.kind} runs without it"
         yield Finding(level="note", text=text)
@@ -168,6 +170,17 @@ def _eight(settings: Settings, folder: Path, on: card.Card, plan: Plan) -> Findi
         return Finding(level="note", text=f"{error}; it runs in 16 bits")
     text = f"its weights in 8 bits are written to {settings.models / '8bit'} at the first start"
     return Finding(level="ok", text=text)
+
+
+def _folder(model: str) -> Finding:
+    """Whether the CPU engine can run the configured folder."""
+    from engine import export
+
+    try:
+        export.check(hub.local(model))
+    except FoodcriticError as error:
+        return Finding(level="wrong", text=str(error))
+    return Finding(level="ok", text=f"{model} can be served on the CPU")
 
 
 def _server(settings: Settings) -> Finding:

@@ -57,6 +57,7 @@ def export(checkpoint: Path, folder: Path, precision: graph.Precision = "fp16") 
     """
     config = _config(checkpoint)
     weights = Weights(checkpoint)
+    _has_tokenizer(checkpoint)
     if folder.exists() and not is_exported(folder) and any(folder.iterdir()):
         raise ModelError(f"{folder} holds something else: name a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,23 @@ def export(checkpoint: Path, folder: Path, precision: graph.Precision = "fp16") 
         if folder.exists():
             folder.rename(Path(name) / "old")
         part.rename(folder)
+
+
+def check(path: Path) -> None:
+    """Refuse what is no model for the CPU engine, as far as can be told before it is built.
+
+    Raises:
+        ModelError: as `export`, or there is no such folder.
+    """
+    if not path.is_dir():
+        raise ModelError(
+            f"there is no model folder {path}: FOODCRITIC_MODEL names one where a CPU answers, "
+            "for nothing is downloaded then"
+        )
+    if not is_exported(path):
+        _config(path)
+        Weights(path)
+        _has_tokenizer(path)
 
 
 def cached(checkpoint: Path, models: Path) -> Path:
@@ -126,6 +144,14 @@ def _config(checkpoint: Path) -> dict[str, Any]:
             "others with optimum-intel and use the folder it writes"
         )
     return config
+
+
+def _has_tokenizer(checkpoint: Path) -> None:
+    if not (checkpoint / "tokenizer.json").is_file():
+        raise ModelError(
+            f"{checkpoint} holds no tokenizer.json, and no other tokenizer is read here: convert "
+            "it with optimum-intel and use the folder it writes"
+        )
 
 
 def _write_preprocessor(folder: Path, config: Mapping[str, Any]) -> None:

@@ -239,8 +239,7 @@ def load(
     Raises:
         ModelError: there is no such folder, or it holds no model for this engine.
     """
-    if not path.is_dir():
-        raise ModelError(f"there is no model folder {path}")
+    export.check(path)
     built = path if export.is_exported(path) else export.cached(path, models)
     name = "nano" if path == nano.MODEL else path.resolve().name
     return OpenVINO(built, name=name, max_tiles=max_tiles, concurrency=concurrency)

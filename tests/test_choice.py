@@ -19,6 +19,7 @@ from engine.card import Card
 from engine.openvino import OpenVINO
 from foodcritic.errors import ModelError, SettingsError
 from foodcritic.settings import Settings
+from tests import checkpoints
 
 GIB = 2**30
 #: What nvidia-smi prints for an H200, asked for `card.QUERY`.
@@ -474,6 +475,23 @@ def test_the_doctor_says_what_is_wrong(machine: Any, settings: Settings, tmp_pat
     machine()
     levels = {f.level: f.text for f in doctor.examine(with_(settings, engine="lmdeploy"))}
     assert "cannot work without a GPU" in levels["wrong"]
+
+
+def test_the_doctor_tries_the_folder_that_a_cpu_is_to_serve(
+    machine: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """What the first question would be refused with."""
+    machine()
+
+    def said(model: Path) -> tuple[str, str]:
+        found = [*doctor.examine(with_(settings, model=str(model)))]
+        one = next(f for f in found if str(model) in f.text)
+        return one.level, one.text
+
+    level, text = said(tmp_path / "gone")
+    assert (level, "there is no model folder" in text) == ("wrong", True)
+    assert "holds no readable config.json" in said(tmp_path)[1]
+    assert said(checkpoints.write(tmp_path / "made"))[0] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -387,6 +387,7 @@ def test_a_broken_checkpoint_is_refused_and_leaves_nothing(
             b"\xff" * 64
         ),
         "holds no *.safetensors": lambda f: (f / "model.safetensors").unlink(),
+        "holds no tokenizer.json": lambda f: (f / "tokenizer.json").unlink(),
         "its config.json names no model": lambda f: (f / "config.json").write_text("{}"),
         "is a Qwen2ForCausalLM: only InternVL2 over InternLM2": lambda f: _configure(
             f, llm_config={"architectures": ["Qwen2ForCausalLM"]}
