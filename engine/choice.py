@@ -221,6 +221,7 @@ def exclusive(settings: Settings) -> bool:
         return False
     if (path := hub.kept(model, settings)) is None:
         return False
+    os.environ.setdefault("CUDA_DEVICE_ORDER", card.ORDER)  # before LMDeploy is looked at
     try:
         return not planned(settings, model, path, replace(found[0], free=found[0].total)).roomy
     except ModelError:

@@ -60,6 +60,9 @@ from lmdeploy.cli.entrypoint import run
 if os.environ.get("{GEMM}"):
     from engine import turbomind
     turbomind.multiply(os.environ["{GEMM}"])
+if "pytorch" in sys.argv:
+    from engine import mortal
+    mortal.bind()
 if os.environ.get("FOODCRITIC_ENGINE_KEY"):
     sys.argv += ["--api-keys", os.environ["FOODCRITIC_ENGINE_KEY"]]
 from engine import front

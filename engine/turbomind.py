@@ -6,6 +6,7 @@ encoder of one layer that adds nothing to its input, the hidden states that ours
 and projector, which it goes on to, are the checkpoint's. The patch embedding multiplies by one.
 """
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from typing import Any, Final
 HEAD: Final = 64
 #: What 8-bit weights are multiplied with.
 GEMM: Final = "float8_e4m3"
+_TURN: Final = threading.Lock()
 
 
 def load(folder: Path, config: Any, *, trusted: bool) -> Any:
@@ -24,15 +26,17 @@ def load(folder: Path, config: Any, *, trusted: bool) -> Any:
     from lmdeploy.turbomind import TurboMind
     from lmdeploy.turbomind.models import internvl
 
-    # No setting names another encoder: its class is looked up while a model is loaded.
-    usual = internvl.LegacyInternVitVisionModel
-    internvl.LegacyInternVitVisionModel = _passing(internvl)
-    try:
-        return TurboMind.from_pretrained(
-            str(folder), engine_config=config, trust_remote_code=trusted
-        )
-    finally:
-        internvl.LegacyInternVitVisionModel = usual
+    # No setting names another encoder: its class is looked up while a model is loaded. Of two that
+    # are loaded at once, the memes' too, one would find what the other one puts back.
+    with _TURN:
+        usual = internvl.LegacyInternVitVisionModel
+        internvl.LegacyInternVitVisionModel = _passing(internvl)
+        try:
+            return TurboMind.from_pretrained(
+                str(folder), engine_config=config, trust_remote_code=trusted
+            )
+        finally:
+            internvl.LegacyInternVitVisionModel = usual
 
 
 def multiply(dtype: str) -> None:

@@ -25,7 +25,7 @@ ROOTS = {"foodcritic/cli.py", "foodcritic/serve.py", "foodcritic/__main__.py"}
 BEHIND = {
     "openvino": ("engine/", "benchmarks/"),
     "openvino_tokenizers": ("engine/",),
-    "lmdeploy": ("engine/lmdeploy.py", "engine/turbomind.py", "benchmarks/"),
+    "lmdeploy": ("engine/lmdeploy.py", "engine/turbomind.py", "engine/mortal.py", "benchmarks/"),
     "openai": ("engine/openai.py", "engine/refusals.py"),
     "torch": (
         *("training/", "engine/nano/", "benchmarks/"),

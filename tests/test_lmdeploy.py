@@ -5,6 +5,8 @@ import gc
 import io
 import logging
 import sys
+import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from engine import Generation
+from engine import Generation, turbomind
 from engine.lmdeploy import LMDeploy, load
 from engine.plan import Plan
 from engine.runner import Prompt
@@ -270,3 +272,46 @@ async def test_turbomind_has_let_go_of_the_gpu_once_it_is_closed(held: list[str]
         await said(runner, TOO_LONG)
     await runner.close()
     assert held == ["emptied with "]
+
+
+async def test_two_models_that_are_loaded_at_once_both_get_our_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As those of critique and memes are when a training run gives the GPU back."""
+
+    class Theirs: ...
+
+    builders = (
+        *("AttentionBuilder", "Builder", "LayerNormBuilder", "ModuleListBuilder"),
+        *("ModuleListConfig", "VisionModelBuilder", "make_layer_norm_config"),
+    )
+    needed: dict[str, tuple[str, ...]] = {
+        **{"": (), ".builders": builders, ".builders._base": ("ParallelGroup", "SplitSide")},
+        **{".builders.linear": ("Linear",), ".weight_format": ("TrivialFormat",), ".models": ()},
+    }
+    for name, members in needed.items():
+        made = ModuleType(f"lmdeploy.turbomind{name}")
+        vars(made).update(dict.fromkeys(members))
+        monkeypatch.setitem(sys.modules, made.__name__, made)
+    for name in ("torch", "lmdeploy"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    internvl: Any = SimpleNamespace(LegacyInternVitVisionModel=Theirs)
+    vars(sys.modules["lmdeploy.turbomind.models"])["internvl"] = internvl
+    second, found = threading.Event(), list[type]()
+
+    def from_pretrained(folder: str, **_: Any) -> None:
+        if folder == "first":
+            second.wait(0.3)  # until the other one begins, if it does
+        else:
+            second.set()
+            time.sleep(0.1)
+        found.append(internvl.LegacyInternVitVisionModel)
+
+    tm = SimpleNamespace(from_pretrained=from_pretrained)
+    vars(sys.modules["lmdeploy.turbomind"])["TurboMind"] = tm
+    first = asyncio.create_task(asyncio.to_thread(turbomind.load, Path("first"), 0, trusted=False))
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(turbomind.load, Path("second"), 0, trusted=False)
+    await first
+    assert Theirs not in found
+    assert internvl.LegacyInternVitVisionModel is Theirs

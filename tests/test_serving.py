@@ -21,9 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import Generation, Message, front, nano
+from engine import Generation, Message, front, nano, plan
 from engine import serving as servers
 from engine.openai import OpenAI, connect
+from foodcritic import supervise
 from foodcritic.errors import EngineError, ModelError
 from tests.conftest import settings_for
 from tests.ports import free_port
@@ -189,6 +190,35 @@ def status(url: str, headers: dict[str, str], data: bytes | None = None) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_process_under_a_server_ends_with_it(tmp_path: Path, how: signal.Signals) -> None:
+    """LMDeploy's PyTorch engine is one: left behind, it would keep the GPU's memory."""
+    chosen = plan.Plan(backend="pytorch")
+    command = servers.api_server(nano.MODEL, "4B", chosen, host="127.0.0.1", port=free_port())
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")]),
+        supervise.PARENT: str(os.getpid()),
+    }
+    written = tmp_path / "serve.log"
+    with written.open("wb") as log:
+        server = await asyncio.create_subprocess_exec(*command, env=env, stdout=log, stderr=log)
+
+    async def loaded() -> bool:
+        return "engine loaded" in written.read_text()
+
+    await until(tmp_path, "its engine", loaded)
+    (pid,) = [
+        int(line.split()[1]) for line in written.read_text().split("\n") if line[-1:].isdigit()
+    ]
+    assert runs(pid)
+    server.send_signal(how)
+    await asyncio.wait_for(server.wait(), PATIENCE)
+
+    async with asyncio.timeout(PATIENCE):
+        while runs(pid):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:

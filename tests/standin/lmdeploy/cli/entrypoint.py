@@ -44,6 +44,10 @@ def run() -> None:
         print(told, flush=True)  # noqa: T201
         if made.gemm_input_dtype and Path(given.model_path, "no-kernel").exists():
             raise RuntimeError("no GEMM kernel family for this component")
+        if given.backend == "pytorch":
+            from lmdeploy.pytorch.engine.mp_engine.zmq_engine import ZMQMPEngine
+
+            print(f"engine {ZMQMPEngine().proc.pid}", flush=True)  # noqa: T201
         app = answering(given.model_name, (given.api_keys or [None])[0])
     uvicorn.run(app, host=given.server_name, port=given.server_port, log_level="warning")
 
