@@ -9,6 +9,7 @@ from matplotlib.font_manager import fontManager
 from PIL import Image, ImageDraw
 
 from foodcritic.drawing import fonts, labels
+from training import plots
 
 DISH = "麻婆豆腐"
 
@@ -30,3 +31,14 @@ def test_chinese_in_a_plot_is_as_black_as_on_a_card() -> None:
     ImageDraw.Draw(card).text((30, 10), DISH, "black", font=fonts.font(face, 48))
     ink, expected = (int((255 - np.asarray(image, dtype=int)).sum()) for image in (drawn, card))
     assert 0.9 < ink / expected < 1.1
+
+
+def test_a_count_has_no_ticks_between_whole_numbers_and_nothing_has_no_axis() -> None:
+    """A dataset of two conversations had 0.25 of one."""
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    some, none = figure.subplots(1, 2)
+    plots._bars(some, "kinds", {"question": 2})
+    plots._bars(none, "dishes (0)", {})
+    assert {float(tick) % 1 for tick in some.get_xticks()} == {0}
+    assert (none.axison, [text.get_text() for text in none.texts]) == (False, ["none named"])

@@ -60,6 +60,8 @@ def _figure(made: Draft) -> Any:
     _bars(axes[1, 0], f"dishes ({len(dishes)})", dict(list(dishes.items())[:_BARS]))
     axes[1, 1].hist([sum(len(t.answer) for t in e.turns) for e in examples], bins=40)
     axes[1, 1].set_title("characters of the answers")
+    axes[1, 1].locator_params("y", integer=True)
+    axes[0, 0].locator_params("x", integer=True)
     shown = [made.pictures[name] for name in sorted({e.photo for e in examples if e.photo})]
     axes[1, 2].scatter([p.width for p in shown], [p.height for p in shown], s=6, alpha=0.5)
     axes[1, 2].set_title(f"photos ({len(shown)}), pixels")
@@ -72,6 +74,11 @@ def _bars(axes: Any, title: str, counts: Mapping[str, int]) -> None:
     axes.barh(range(len(names)), list(counts.values())[::-1])
     axes.set_yticks(range(len(names)), names)
     axes.set_title(title)
+    if counts:
+        axes.locator_params("x", integer=True)
+    else:  # no axis of nothing
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "none named", ha="center", transform=axes.transAxes)
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:
