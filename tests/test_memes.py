@@ -368,6 +368,7 @@ def test_captions_are_read_from_a_models_answer() -> None:
     assert captions.read("①「一天一苹果」\n文案2：派也算数\n派也算数") == ("一天一苹果", "派也算数")
     assert captions.read("ꓐꓐꓐ\n\x00\n" + "x" * 500) == ()
     assert captions.read("3 forks, 1 cake") == ("3 forks, 1 cake",)
+    assert captions.read("现�这身膘\n派也算数") == ("派也算数",)
 
 
 def test_the_best_caption_is_the_one_about_the_dish() -> None:

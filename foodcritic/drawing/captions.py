@@ -33,12 +33,14 @@ _PREAMBLE: Final = regex.compile(r"[:：]$")
 def read(answer: str) -> tuple[str, ...]:
     """The captions of an answer, one a line, without numbers, bullets, bold and quotation marks.
 
-    Only what can be drawn, each once, at most `COUNT`; () when there is none.
+    Only what can be drawn, each once, at most `COUNT`; () when there is none. Half a character
+    (a model of bytes may write one) could be drawn, as a question mark.
     """
     found: dict[str, None] = {}
     for line in answer.splitlines():
         caption = _bare(line)
-        if not _PREAMBLE.search(caption) and is_drawable(caption):
+        whole = "\ufffd" not in caption and not _PREAMBLE.search(caption)
+        if whole and is_drawable(caption):
             found.setdefault(caption)
     return tuple(found)[:COUNT]
 
