@@ -282,7 +282,7 @@ def _generation(settings: "Settings", seed: int | None) -> Any:
         top_p=settings.top_p,
         top_k=settings.top_k,
         greedy=settings.temperature == 0,
-        seed=seed,
+        seed=None if seed is None else seed % 2**63,  # what every engine takes
     )
 
 

@@ -81,6 +81,7 @@ def test_an_answer_is_written_as_text_and_a_seed_repeats_it(run: Any, photo: Pat
     assert first.stdout.strip()
     assert "\x1b" not in first.stdout
     assert run("ask", photo, "-q", "Spicy?", "--seed", 7).stdout == first.stdout
+    assert run("ask", photo, "-q", "Spicy?", "--seed", -1).exit_code == 0, "any number"
 
 
 @pytest.mark.parametrize(
