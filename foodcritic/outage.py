@@ -18,7 +18,6 @@ from typing import Final
 
 import sqlalchemy as sa
 import structlog
-from alembic.util import CommandError
 
 from foodcritic.errors import SettingsError
 from foodcritic.settings import Settings
@@ -82,6 +81,9 @@ def reason(settings: Settings, error: BaseException) -> str:
 @contextlib.contextmanager
 def explained(settings: Settings) -> Iterator[None]:
     """Raises `SettingsError` for a database that cannot be had, other errors as they are."""
+    # Who migrates needs it; it would be a twentieth of the start of the others.
+    from alembic.util import CommandError
+
     try:
         yield
     except CommandError as error:
