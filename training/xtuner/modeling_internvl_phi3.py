@@ -1,4 +1,4 @@
-# mypy: disable-error-code="import-not-found,misc,no-any-return,no-untyped-call"
+# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,no-untyped-call"
 """InternVL2-4B for training: our InternViT and projector over transformers' own Phi-3.
 
 Copied into the view that XTuner is given (see `base`), beside our two modeling files. The hub's
