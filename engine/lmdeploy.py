@@ -36,7 +36,7 @@ from foodcritic.errors import EngineError, ModelError, let_go
 
 #: Alternatives looked at on the way of a scored answer.
 TOP: Final = 20
-#: Seconds that the PyTorch engine may take to end.
+#: Seconds that an engine may take to let go of its answers, and the PyTorch engine to end.
 CLOSE_WITHIN: Final = 10.0
 #: LMDeploy's ResponseType names that mean all is well.
 _WELL: Final = ("SUCCESS", "FINISH", "CANCEL")
@@ -114,7 +114,7 @@ class LMDeploy:
         return Scored(ids=ids, tops=[_as_dict(top) for top in tops])
 
     async def close(self) -> None:
-        self._streams.close()
+        await self._streams.end(CLOSE_WITHIN)  # what it is at keeps it from being freed
         self._idle.clear()
         if self._vision is not None:
             self._vision.close()

@@ -13,6 +13,7 @@ sticky error ends every later answer too.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -42,6 +43,8 @@ class Streams:
     def __init__(self, hang: float = HANG) -> None:
         self._hang = hang
         self._open: set[asyncio.Queue[Any]] = set()
+        #: What the engine is at, and what tells it to stop.
+        self._pumps: dict[asyncio.Task[None], Callable[[], Awaitable[None]]] = {}
         self._progress = 0.0
         self._failed = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -73,6 +76,8 @@ class Streams:
         self._open.add(pieces)
         self._look()
         pump = asyncio.create_task(self._pump(answer, pieces, done))
+        self._pumps[pump] = stop
+        pump.add_done_callback(self._pumps.pop)
         try:
             while (piece := await pieces.get()) is not None:
                 if isinstance(piece, Exception):
@@ -100,6 +105,16 @@ class Streams:
         """End what is open: another engine answers it, this process is well."""
         if not self.dead:
             self.kill("the engine was closed", EngineError)
+
+    async def end(self, within: float) -> None:
+        """Close, and have an engine that is well let go of what is open, in so many seconds."""
+        well = not self.dead
+        self.close()
+        if well and (pumps := dict(self._pumps)):
+            for stop in pumps.values():
+                with contextlib.suppress(Exception):  # it may have ended by itself just now
+                    await stop()
+            await asyncio.wait(pumps, timeout=within)
 
     async def _pump(
         self, answer: AsyncIterator[T], pieces: asyncio.Queue[Any], done: Callable[[], None]

@@ -26,6 +26,8 @@ from foodcritic.errors import EngineError, ModelError
 FINISH, CANCEL, TOO_LONG = 7, 8, 6
 NAMES = {0: "SUCCESS", FINISH: "FINISH", CANCEL: "CANCEL", TOO_LONG: "INPUT_LENGTH_ERROR"}
 ENDS = frozenset({99})
+#: A prompt that is answered for ever.
+ENDLESS = 1000
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Request:
             self.status = TOO_LONG
         elif not self.status:
             self.tokens += 1
-            self.status = FINISH if self.tokens == 10 else 0
+            self.status = FINISH if self.tokens == 10 and self.ids != [ENDLESS] else 0
         return self.status, self.tokens
 
 
@@ -272,6 +274,23 @@ async def test_turbomind_has_let_go_of_the_gpu_once_it_is_closed(held: list[str]
         await said(runner, TOO_LONG)
     await runner.close()
     assert held == ["emptied with "]
+
+
+async def test_an_answer_that_is_open_still_does_not_keep_the_gpu(held: list[str]) -> None:
+    """Answers get two minutes to end; LMDeploy itself drops what is open and tells nobody."""
+    runner, begun = loaded(), asyncio.Event()
+
+    async def ask() -> None:
+        with suppress(EngineError):
+            async with aclosing(runner.stream(Prompt(ids=[ENDLESS]), Generation(), ENDS)) as steps:
+                async for _ in steps:
+                    begun.set()
+
+    asking = asyncio.create_task(ask())
+    await begun.wait()
+    await runner.close()
+    assert held == ["emptied with "]
+    await asking
 
 
 async def test_two_models_that_are_loaded_at_once_both_get_our_encoder(
