@@ -242,7 +242,15 @@ def load(
     export.check(path)
     built = path if export.is_exported(path) else export.cached(path, models)
     name = "nano" if path == nano.MODEL else path.resolve().name
-    return OpenVINO(built, name=name, max_tiles=max_tiles, concurrency=concurrency)
+    try:
+        return OpenVINO(built, name=name, max_tiles=max_tiles, concurrency=concurrency)
+    except ModelError as error:
+        if built == path:
+            raise
+        raise ModelError(
+            f"{str(error).strip()}\nIt was built from {path}: if that is whole, delete {built}, "
+            "and it is built anew"
+        ) from error
 
 
 def _word_vectors(

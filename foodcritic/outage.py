@@ -75,7 +75,8 @@ async def outlasted(
 
 def reason(settings: Settings, error: BaseException) -> str:
     """What is wrong and what to do, on one line."""
-    return f"{_where(settings)}: {_reason(error)}. {_remedy(settings)}"
+    why = _reason(error)
+    return f"{_where(settings)}: {why}. {_remedy(settings, why)}"
 
 
 @contextlib.contextmanager
@@ -130,7 +131,9 @@ def _reason(error: BaseException) -> str:
     return str(inner).strip().rstrip(".").splitlines()[0] if str(inner).strip() else repr(inner)
 
 
-def _remedy(settings: Settings) -> str:
+def _remedy(settings: Settings, why: str) -> str:
     if sa.make_url(settings.database).get_backend_name() == "sqlite":
+        if "malformed" in why or "not a database" in why:
+            return "The file is damaged: put a backup in its place (docs/deploy.md)"
         return "FOODCRITIC_HOME must be a folder this user may write to, on a disk with room"
     return "Is it running, and is FOODCRITIC_DATABASE_URL right?"

@@ -408,6 +408,18 @@ def test_a_broken_checkpoint_is_refused_and_leaves_nothing(
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_what_was_built_and_is_damaged_may_be_deleted(checkpoint: Path, tmp_path: Path) -> None:
+    """Nobody typed that folder's name, and it costs nothing."""
+    built = export.cached(checkpoint, tmp_path)
+    (built / f"{export.VISION}.bin").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        openvino.load(checkpoint, tmp_path)
+    assert f"It was built from {checkpoint}: if that is whole, delete {built}" in str(caught.value)
+    with pytest.raises(ModelError) as caught:
+        openvino.load(built, tmp_path)
+    assert "It was built from" not in str(caught.value)
+
+
 def test_a_folder_with_other_things_is_not_overwritten(checkpoint: Path, tmp_path: Path) -> None:
     """A slip of the keyboard must not cost somebody's files."""
     (tmp_path / "thesis.txt").write_text("years of work")

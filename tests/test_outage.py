@@ -43,7 +43,7 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "foodcritic.db").write_bytes(b"my diary, and no database " * 200)
     said = await refused(tmp_path)
     assert str(tmp_path / "foodcritic.db") in said
-    assert "file is not a database" in said
+    assert "file is not a database. The file is damaged: put a backup in its place" in said
 
 
 async def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
