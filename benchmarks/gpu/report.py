@@ -76,7 +76,7 @@ def plot(results: Path, out: Path) -> None:
             panel.plot(xs, ys, marker="o", color=f"C{number}", label=system)
         users = sorted({cell["users"] for cell in shown})
         floors = [bound(results, {"load": load, "users": n}) for n in users]
-        panel.plot(users, floors, "k--", label="physical floor")
+        panel.plot(users, floors, "k--", label="physical limit")
         panel.set(xscale="log", yscale="log", xlabel="users at once", ylabel="requests a second")
         panel.set_xticks(users, [str(n) for n in users])
         panel.xaxis.set_minor_locator(ticker.NullLocator())
