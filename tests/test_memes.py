@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from typer.testing import CliRunner
@@ -207,6 +207,8 @@ def test_too_long_a_caption_is_refused_with_the_limit(said: str) -> None:
     ),
     style=st.sampled_from(STYLES),
 )
+@example(said="0\ufe0f", style="top_bottom")  # the emoji's font has an empty nought
+@example(said="5\u20e3", style="top_bottom")  # and no short form of a key
 def test_any_text_is_drawn_inside_or_refused(said: str, style: MemeStyle) -> None:
     """No other error, no other outcome."""
     photo = picture("rice")

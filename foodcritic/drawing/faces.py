@@ -68,7 +68,9 @@ def _has(face: Face, cluster: str) -> bool:
 
 def _plain(cluster: str) -> str:
     """A cluster as far as it can be drawn without shaping: the first emoji of a sequence."""
-    return cluster[0] if text.is_emoji(cluster) else cluster.replace("\u200d", "")
+    if text.is_emoji(cluster):
+        return cluster[0]
+    return "".join(char for char in cluster if char not in _INVISIBLE)
 
 
 def _codes(cluster: str) -> str:

@@ -31,10 +31,13 @@ _JOINERS: Final = "\u200c\u200d"  # between letters of Persian and parts of emoj
 _TAGS: Final = range(0xE0020, 0xE0080)  # of England's, Scotland's and Wales's flags
 _CLUSTER: Final = regex.compile(r"\X")
 _MARKS: Final = regex.compile(rf"(\p{{M}}{{{MOST_MARKS}}})[\p{{Mn}}\p{{Me}}]+")
+# A digit that asks to be an emoji is none without its key: fonts have an empty glyph for it.
 _EMOJI: Final = regex.compile(
-    r"\p{Emoji_Presentation}|\p{Regional_Indicator}|\p{Emoji}\uFE0F|\p{Extended_Pictographic}\u200D"
-    r"|\p{Emoji_Modifier}|[0-9#*]\uFE0F?\u20E3"
+    r"\p{Emoji_Presentation}|\p{Regional_Indicator}|(?![0-9#*])\p{Emoji}\uFE0F"
+    r"|\p{Extended_Pictographic}\u200D|\p{Emoji_Modifier}|[0-9#*]\uFE0F?\u20E3"
 )
+# A key's short form, which fonts do not have.
+_KEY: Final = regex.compile(r"([0-9#*])\u20E3")
 _IDEOGRAPHIC: Final = regex.compile(
     r"\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|[\u3000-\u303F\uFF01-\uFF60ー]"
 )
@@ -76,6 +79,7 @@ def clean(caption: str) -> str:
     text = "\n".join(unicodedata.normalize("NFC", caption).splitlines())
     text = "".join(c for c in text if _shows(c))
     text = _MARKS.sub(r"\1", text)
+    text = _KEY.sub("\\1\ufe0f\u20e3", text)
     lines = [" ".join(line.split()) for line in text.split("\n")]
     lines = [line for line in lines if line]
     if len(lines) > MOST_LINES:
