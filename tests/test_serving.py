@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -205,13 +206,14 @@ async def test_the_process_under_a_server_ends_with_it(tmp_path: Path, how: sign
     with written.open("wb") as log:
         server = await asyncio.create_subprocess_exec(*command, env=env, stdout=log, stderr=log)
 
+    def engines() -> list[str]:
+        return re.findall(r"^engine (\d+)$", written.read_text(), re.MULTILINE)
+
     async def loaded() -> bool:
-        return "engine loaded" in written.read_text()
+        return bool(engines()) and "engine loaded" in written.read_text()
 
     await until(tmp_path, "its engine", loaded)
-    (pid,) = [
-        int(line.split()[1]) for line in written.read_text().split("\n") if line[-1:].isdigit()
-    ]
+    pid = int(engines()[0])
     assert runs(pid)
     server.send_signal(how)
     await asyncio.wait_for(server.wait(), PATIENCE)
