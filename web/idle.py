@@ -1,6 +1,6 @@
 """Gradio's queues, which look for work a thousand times a second each, for ever, made to rest.
 
-Two of them, one a language, take 7 % of a core from a page that nobody looks at; so, 1 %.
+That keeps a core from resting under a page that nobody looks at.
 """
 
 from __future__ import annotations

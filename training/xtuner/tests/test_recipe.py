@@ -30,19 +30,25 @@ from training.xtuner import base, config, recipe, train
 from training.xtuner.data import LengthBatches, collate
 
 
-@pytest.mark.parametrize("name", recipe.names())
-@pytest.mark.parametrize("cuda", [True, False])
-def test_every_recipe_renders_to_a_python_file(name: str, cuda: bool, tmp_path: Path) -> None:
-    job = config.Job(
-        base=tmp_path,
-        model=tmp_path,
-        data=tmp_path,
-        images=tmp_path,
-        work=tmp_path,
-        records=100,
+def job_of(records: int, *, cuda: bool = False) -> config.Job:
+    """Of a folder that is not looked into."""
+    here = Path()
+    return config.Job(
+        base=here,
+        model=here,
+        data=here,
+        images=here,
+        work=here,
+        records=records,
         cuda=cuda,
         cores=2,
     )
+
+
+@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("cuda", [True, False])
+def test_every_recipe_renders_to_a_python_file(name: str, cuda: bool) -> None:
+    job = job_of(100, cuda=cuda)
     rendered: dict[str, object] = {}
     exec(config.render(recipe.load(name), job), rendered)
     assert rendered["model"] == config.settings(recipe.load(name), job)["model"]
@@ -122,18 +128,9 @@ def test_the_tutorials_recipe_is_the_tutorials() -> None:
 
 
 @pytest.mark.parametrize(("records", "fused"), [(150, False), (160, True)])
-def test_layers_are_fused_in_long_runs_alone(records: int, fused: bool, tmp_path: Path) -> None:
-    job = config.Job(
-        base=tmp_path,
-        model=tmp_path,
-        data=tmp_path,
-        images=tmp_path,
-        work=tmp_path,
-        records=records,  # four at a time, ten times
-        cuda=True,
-        cores=2,
-    )
-    critic = recipe.load("critic-lora")
+def test_layers_are_fused_in_long_runs_alone(records: int, fused: bool) -> None:
+    """Four records at a time, ten times."""
+    job, critic = job_of(records, cuda=True), recipe.load("critic-lora")
     for split in (1, 2):
         settings = config.settings(critic, dataclasses.replace(job, split=split))
         assert settings["model"]["compile"] is fused
@@ -176,16 +173,6 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
 
 def test_warm_up_of_one_step_is_left_out() -> None:
     """mmengine's ramp over one step never ends: the rate would stay at almost nothing."""
-    job = config.Job(
-        base=Path(),
-        model=Path(),
-        data=Path(),
-        images=Path(),
-        work=Path(),
-        records=16,
-        cuda=False,
-        cores=2,
-    )
     short = recipe.load("nano-full", {"data.batch_size": "4", "data.epochs": "4"})
-    schedule = config.settings(short, job)["param_scheduler"]
+    schedule = config.settings(short, job_of(16))["param_scheduler"]
     assert [part["type"] for part in schedule] == ["CosineAnnealingLR"]
