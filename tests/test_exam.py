@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from tests.engines import Scripted
 from training import checks, evaluate, gate, publish, report
 from training.evaluate import Exam, Result
 from training.gate import Measured, Pair
+
+BARE = Result(model="", first_token=0.1, each_token=0.01)
 
 
 @pytest.mark.parametrize(
@@ -113,18 +117,24 @@ async def test_a_real_engine_sits_the_exam(
     monkeypatch.setattr(checks, "LONGEST", 6)  # a random model never ends
     engine = openvino.load(checkpoints.write(tmp_path / "model"), tmp_path / "models")
     found = await evaluate.measure(engine, exam)
-    times = await checks.time(engine, exam.samples)
     await engine.close()
     assert len(found.corrections) == 3
-    assert times.first_token > 0
-    assert times.each_token > 0
-    again = Result(**found.to_json())
+    assert found.first_token > 0
+    assert found.each_token > 0
+    file = tmp_path / "live.json"
+    assert Result.kept(file) is None
+    kept = json.dumps(found.to_json())
+    file.write_text(kept[:-30])  # killed while it was written
+    assert Result.kept(file) is None
+    file.write_text(kept)
+    again = Result.kept(file)
+    assert again == found
     assert evaluate.compare(again, found).corrections[0].live == again.corrections["images/0.jpg"]
 
 
 def test_both_models_are_compared_on_the_same_things() -> None:
-    one = Result(model="a", corrections={"x": 0.0})
-    other = Result(model="b", corrections={"x": 1.0})
+    one = replace(BARE, model="a", corrections={"x": 0.0})
+    other = replace(BARE, model="b", corrections={"x": 1.0})
     taken = gate.Latency(first_token=(0.1, 0.2), each_token=(0.01, 0.01))
     assert evaluate.compare(one, other, taken) == Measured(
         corrections=(Pair(name="x", live=0.0, candidate=1.0),), latency=taken
@@ -162,7 +172,14 @@ async def test_a_busy_machine_rejects_nobody_and_a_slow_model_stays_slow(
         return checks.Times(first_token=0.01 * slow, each_token=0.001)
 
     monkeypatch.setattr(checks, "time", timed)
-    found = await evaluate.latency(lambda: model("live"), lambda: model("candidate"), exam.samples)
+    names = ("live", "candidate")
+    live, candidate = (lambda name=name: model(name) for name in names)
+    sat = []
+    for one in (live, candidate):
+        async with one() as engine:
+            times = await checks.time(engine, exam.samples)
+        sat.append(Result(model=engine.model, **asdict(times)))
+    found = await evaluate.latency((sat[0], sat[1]), live, candidate, exam.samples)
     assert opened == ["live", "candidate"] * rounds
     assert found.first_token == pytest.approx(taken)
     assert found.ok is ok
@@ -173,8 +190,8 @@ async def test_a_report_shows_both_answers_and_escapes_what_models_say(
 ) -> None:
     run = await runs.create(db, "nano-corrections", actor="shell")
     evil = "**Ramen** · 8/10\n\n<script>alert(1)</script>" + "长" * 900
-    before = Result(model="old", shown={"0.jpg": "**Pho** · 3/10\n\nThin.", "1.jpg": ""})
-    after = Result(model="new", shown={"0.jpg": evil, "1.jpg": "\u0489\ue000" * 50})
+    before = replace(BARE, model="old", shown={"0.jpg": "**Pho** · 3/10\n\nThin.", "1.jpg": ""})
+    after = replace(BARE, model="new", shown={"0.jpg": evil, "1.jpg": "\u0489\ue000" * 50})
     pairs = tuple(Pair(name=str(n), live=0, candidate=1) for n in range(20))
     verdict = gate.judge(Measured(corrections=pairs))
     steps = [runs.Step(step=10, loss=3.0, metrics={"iterations": 20})]

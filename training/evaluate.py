@@ -5,7 +5,7 @@
                       └─ foodieqa ────▶ the letter it chooses
  HOME/naming ──────────── naming ─────▶ the dish it names
  samples, drawn pictures ─ checks ────▶ format, language, length, "not a dish"
- samples ──────────────── latency ────▶ both models in turn, until it is clear
+ samples ──────────────── latency ────▶ before the rest; again in turn, until it is clear
 ```
 
 One engine at a time, greedily, so that the exam can be sat again; many questions at a time, but for
@@ -14,6 +14,7 @@ the latency. Scores are fractions of 1. What is said about one photo counts toge
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -73,10 +74,21 @@ class Result:
     checks: dict[str, float] = field(default_factory=dict)
     #: Photo's file name → critique.
     shown: dict[str, str] = field(default_factory=dict)
+    #: Seconds, just loaded.
+    first_token: float
+    each_token: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
+
+    @classmethod
+    def kept(cls, file: Path) -> Result | None:
+        """What `to_json` gave and a file holds; None where it holds nothing, or only a part."""
+        try:
+            return cls(**json.loads(file.read_bytes()))
+        except (FileNotFoundError, TypeError, ValueError):
+            return None
 
 
 def exam(home: Path, snapshot: Snapshot, lang: Lang) -> Exam:
@@ -109,7 +121,9 @@ async def measure(engine: Engine, asked: Exam, done: Done = lambda part: None) -
     Raises:
         EngineError, PhotoError: at the first thing that cannot be answered.
     """
-    found: dict[str, Any] = {"model": engine.model}
+    # Before it has seen the samples, as in each later round: a prefix cache makes them faster.
+    taken = await checks.time(engine, asked.samples)
+    found: dict[str, Any] = {"model": engine.model, **asdict(taken)}
     found["corrections"] = await _corrections(engine, asked)
     done("corrections")
     found["foodieqa"] = await _choices(engine, asked)
@@ -129,17 +143,19 @@ async def measure(engine: Engine, asked: Exam, done: Done = lambda part: None) -
     return Result(**found)
 
 
-async def latency(live: Opened, candidate: Opened, samples: Sequence[Path]) -> Latency:
-    """The times of both, taken in turn: `ROUNDS` times at most, and once where that is enough.
+async def latency(
+    sat: tuple[Result, Result], live: Opened, candidate: Opened, samples: Sequence[Path]
+) -> Latency:
+    """The times of both: as they sat the exam, and in turn again, `ROUNDS` times in all at most.
 
-    The lowest of the rounds counts, since what else the machine does can only add to it: a busy
-    minute does not reject a candidate, and one that is slower stays so however often it is timed.
-    Raises what loading and asking raise.
+    One round is enough where it clears the candidate: loading a large model takes longer than
+    timing it. The lowest of the rounds counts, since what else the machine does can only add to it:
+    a busy minute does not reject a candidate, and one that is slower stays so however often it is
+    timed. Raises what loading and asking raise.
     """
-    first: tuple[list[float], list[float]] = ([], [])
-    each: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for number, opened in enumerate((live, candidate)):
+    first, each = ([[getattr(one, name)] for one in sat] for name in ("first_token", "each_token"))
+    for more in range(ROUNDS):
+        for number, opened in enumerate((live, candidate) if more else ()):
             async with opened() as engine:
                 taken = await checks.time(engine, samples)
             first[number].append(taken.first_token)

@@ -215,13 +215,14 @@ async def _gate(made: Work, snapshot: Snapshot, live: Version | None, version: V
     results = []
     for title, chosen in (("live", live), ("candidate", version)):
         file = made.folder / f"{title}.json"
-        if not file.exists():
+        if (result := await asyncio.to_thread(Result.kept, file)) is None:
             async with _opened(loader(made.settings, chosen)) as engine:
                 result = await evaluate.measure(engine, exam)
             file.write_text(json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8")
-        results.append(Result(**json.loads(file.read_bytes())))
+        results.append(result)
         made.say(f"{title} has sat the exam")
     latency = await evaluate.latency(
+        (results[0], results[1]),
         lambda: _opened(loader(made.settings, live)),
         lambda: _opened(loader(made.settings, version)),
         exam.samples,
