@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,7 @@ async def test_a_busy_machine_rejects_nobody_and_a_slow_model_stays_slow(
         return checks.Times(first_token=0.01 * slow, each_token=0.001)
 
     monkeypatch.setattr(checks, "time", timed)
-    names = ("live", "candidate")
-    live, candidate = (lambda name=name: model(name) for name in names)
+    live, candidate = partial(model, "live"), partial(model, "candidate")
     sat = []
     for one in (live, candidate):
         async with one() as engine:
