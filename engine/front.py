@@ -8,14 +8,17 @@
 
 LMDeploy 0.18's servers tell the proxy of themselves once, at their start, and nobody tells it again
 when it has been restarted. A server that died stays listed for a minute and a half, and since it
-refuses at once it looks like the fastest and gets everything. /nodes takes orders from anybody.
+refuses at once it looks like the fastest and gets everything: the proxy itself leaves out who
+refuses (`left_out`), since our word comes half a second later. /nodes takes orders from anybody.
 Its api_server unpickles what it gets at /update_weights, which runs whatever code is in there; and
 both tell browsers that any web page may ask them anything, on localhost without a key, too.
 """
 
 import contextlib
+import errno
 import http.client
 import json
+import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -74,6 +77,26 @@ def guard(*, orders: bool, well: Callable[[], object] | None = None) -> None:
         run(Guard(app, orders=orders, well=well), **how)
 
     uvicorn.run = guarded
+
+
+def left_out(manager: Any) -> None:
+    """Have LMDeploy's proxy leave out a server whose port is closed, and answer 503 for it.
+
+    `manager` is its node manager. Its own answer is a 200 that no client understands, so that a
+    question was tried three times within half a second, and given up.
+    """
+    from fastapi import HTTPException
+
+    told = manager.handle_api_timeout
+
+    def failed(url: str) -> bytes:
+        if getattr(sys.exc_info()[1], "errno", None) != errno.ECONNREFUSED:
+            answer: bytes = told(url)
+            return answer
+        manager.nodes.pop(url, None)  # until it is well again, and `joined`
+        raise HTTPException(503, "a server is being started again")
+
+    manager.handle_api_timeout = failed
 
 
 def answers(url: str) -> bool:

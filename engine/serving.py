@@ -69,6 +69,7 @@ from engine import front
 if sys.argv[2] == "proxy":
     from lmdeploy.serve.proxy import proxy
     front.guard(orders=True, well=lambda: proxy.node_manager.nodes)
+    front.left_out(proxy.node_manager)
 else:
     front.guard(orders=False)
 run()

@@ -279,6 +279,40 @@ async def test_strangers_cannot_tell_the_proxy_of_servers() -> None:
         assert sent[-2] == {"type": "http.response.start", "status": code, "headers": []}
 
 
+async def test_a_proxy_leaves_out_who_refuses_before_it_is_told(tmp_path: Path) -> None:
+    """For half a second a dead server looked the least busy, and three attempts ended there."""
+    at, well, dead = free_port(), free_port(), free_port()
+    chosen = plan.Plan(backend="turbomind")
+    proxy = [sys.executable, "-c", servers.LAUNCH, "serve", "proxy"]
+    proxy += ["--server-name", "127.0.0.1", "--server-port", str(at)]
+    server = servers.api_server(nano.MODEL, "4B", chosen, host="127.0.0.1", port=well)
+    env = os.environ | {"PYTHONPATH": str(STANDIN), "FOODCRITIC_PARENT": str(os.getpid())}
+    url, urls = f"http://127.0.0.1:{at}", [f"http://127.0.0.1:{port}" for port in (dead, well)]
+
+    async def met() -> bool:
+        told = [await asyncio.to_thread(front.joined, url, one, "4B") for one in urls]
+        return all(told) and await asyncio.to_thread(front.answers, f"{urls[1]}/health")
+
+    with (tmp_path / "serve.log").open("wb") as log:
+        running = [
+            await asyncio.create_subprocess_exec(*one, env=env, stdout=log, stderr=log)
+            for one in (proxy, server)
+        ]
+    try:
+        await until(tmp_path, "the proxy", met)
+        made = await connected(tmp_path, url)
+        named = await made.candidates([Message(role="user", text="Hello")])
+        found = await asked(made, 16)
+        await made.close()
+        assert processes(found) == {running[1].pid}
+        assert not any(isinstance(one, EngineError) for one in found)
+        assert named == ()  # likelihoods are not what the stand-in tells
+    finally:
+        for child in running:
+            child.kill()
+            await child.wait()
+
+
 def test_a_proxy_that_is_away_is_asked_again_later() -> None:
     assert front.joined("http://127.0.0.1:9", "http://127.0.0.1:10", "nano") is False
     front.gone("http://127.0.0.1:9", "http://127.0.0.1:10")

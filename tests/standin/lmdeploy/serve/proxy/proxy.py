@@ -1,22 +1,33 @@
 """LMDeploy 0.18's proxy as far as others see it, with its faults.
 
 It forgets its servers when it dies, sends everything to the least busy one even if that is dead,
-and ends a stream whose server died as if all were well.
+ends a stream whose server died as if all were well, and says with a 200 that one cannot be reached.
 """
 
+import json
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-LOST = b'{"error_code":-10400,"text":"Failed to get response after a period of time"}\n\n\n'
 nodes: dict[str, dict[str, Any]] = {}
-node_manager = SimpleNamespace(nodes=nodes)
+
+
+class NodeManager:
+    """Who it sends to, and what it says of those that do not answer."""
+
+    nodes = nodes
+
+    def handle_api_timeout(self, node_url: str) -> bytes:
+        told = {"error_code": 10402, "text": "Failed to get response after a period of time"}
+        return json.dumps(told).encode() + b"\n"
+
+
+node_manager = NodeManager()
 
 
 async def status(_: Request) -> Response:
@@ -47,27 +58,25 @@ async def chat(request: Request) -> Response:
         return JSONResponse({"error": error}, 404)
     url, node = min(nodes.items(), key=lambda item: item[1]["unfinished"])
     headers["authorization"] = request.headers.get("authorization", "")
+    node["unfinished"] += 1
 
     async def forward() -> AsyncIterator[bytes]:
-        node["unfinished"] += 1
         try:
             async with (
-                httpx.AsyncClient(timeout=60) as client,
-                client.stream(
-                    "POST", f"{url}/v1/chat/completions", content=body, headers=headers
-                ) as reply,
+                aiohttp.ClientSession() as client,
+                client.post(f"{url}/v1/chat/completions", data=body, headers=headers) as reply,
             ):
-                async for some in reply.aiter_bytes():
-                    yield some
-        except httpx.HTTPError:
-            yield LOST
+                async for line in reply.content:
+                    if line.strip():
+                        yield line + b"\n\n"
+        except Exception:
+            yield node_manager.handle_api_timeout(url)
         finally:
             node["unfinished"] -= 1
 
-    kind = (
-        "text/event-stream" if b'"stream":true' in body.replace(b" ", b"") else "application/json"
-    )
-    return StreamingResponse(forward(), media_type=kind)
+    if b'"stream":true' in body.replace(b" ", b""):
+        return StreamingResponse(forward(), media_type="text/event-stream")
+    return JSONResponse(json.loads(b"".join([some async for some in forward()])))
 
 
 app = Starlette(
