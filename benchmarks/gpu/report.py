@@ -22,10 +22,11 @@ def cells(results: Path) -> list[dict[str, Any]]:
 
 
 def bound(results: Path, cell: dict[str, Any]) -> float | None:
-    """Requests a second at the floor; None for a load of many shapes."""
-    if cell["load"] not in TILES:
+    """Requests a second at the floor; None for a load of many shapes, or an unmeasured card."""
+    file = results / "floor.json"
+    if cell["load"] not in TILES or not file.exists():
         return None
-    rates = json.loads((results / "floor.json").read_text("utf-8"))
+    rates = json.loads(file.read_text("utf-8"))
     card = Card(bandwidth=rates["bandwidth"], rate=rates["rate"])
     prompt = int(cell.get("prompt") or PROMPTS[cell["load"]])
     tiles, users = TILES[cell["load"]], cell["users"]
@@ -76,7 +77,8 @@ def plot(results: Path, out: Path) -> None:
             panel.plot(xs, ys, marker="o", color=f"C{number}", label=system)
         users = sorted({cell["users"] for cell in shown})
         floors = [bound(results, {"load": load, "users": n}) for n in users]
-        panel.plot(users, floors, "k--", label="physical limit")
+        if all(floors):
+            panel.plot(users, floors, "k--", label="physical limit")
         panel.set(xscale="log", yscale="log", xlabel="users at once", ylabel="requests a second")
         panel.set_xticks(users, [str(n) for n in users])
         panel.xaxis.set_minor_locator(ticker.NullLocator())
