@@ -1,7 +1,8 @@
-"""Time memes and score cards, and draw the contact sheet of the docs.
+"""Time memes and score cards, and draw the contact sheets of the docs.
 
     python benchmarks/bench_memes.py [--rounds 20] [--clock cpu] [--json FILE]
-    python benchmarks/bench_memes.py --sheet docs/images/memes.jpg [--photos samples]
+    python benchmarks/bench_memes.py --sheet docs/images/memes.jpg
+    python benchmarks/bench_memes.py --sheet docs/images/memes-samples.jpg --photos samples
 
 The photo is 1280 x 960. *Drawn* is the picture in memory, *sent* also decodes the photo's JPEG and
 encodes the meme's. The first use of a font reads it; the medians are of later ones. Drawing is one
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 del sys.path[1]  # this folder: nothing here may shadow the standard library
 
 from foodcritic import critique, photos  # noqa: E402
+from foodcritic.dishes import Lang  # noqa: E402
 from foodcritic.drawing import card, faces, fonts, meme, paint, text  # noqa: E402
 from foodcritic.prompts import MemeStyle  # noqa: E402
 from tests import plates  # noqa: E402
@@ -38,6 +40,18 @@ STYLES = get_args(MemeStyle)
 CRITIQUE = "**日式拉面**（Ramen）· 日本料理 · 8/10\n\n汤头浓郁，叉烧软嫩，面条还有嚼劲。"
 #: Of the contact sheet: pixels of a meme, memes in a row.
 COLUMNS, CELL = 6, (232, 174)
+#: The same of the sheet on photos: which, what is said about it, in which style.
+FEW, LARGE = 4, (356, 267)
+SAID: tuple[tuple[str, Lang, str, MemeStyle], ...] = (
+    ("donuts", "en", "I came for one photo — I stayed for dessert", "top_bottom"),
+    ("sushi", "en", "寿司は別腹。ケーキも別腹。結局、別腹だらけ", "subtitle"),
+    ("waffles", "en", "Ещё кусочек", "speech"),
+    ("edamame", "zh", "“再吃一口就不吃了”——我说过3次", "top_bottom"),
+    ("pizza", "en", "me vs. the last slice 🍕🥊", "subtitle"),
+    ("french_fries", "en", "맛있으면 0칼로리", "top_bottom"),
+    ("deviled_eggs", "en", "لا تصور الأكل 📸 كُلْ!", "speech"),
+    ("macarons", "zh", "这一口下去❤️\u200d🔥，值了👍🏽", "top_bottom"),
+)
 GAP = 6
 
 
@@ -47,7 +61,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="draw the contact sheet instead")
-    parser.add_argument("--photos", type=Path, help="a folder of photos for the sheet")
+    parser.add_argument("--photos", type=Path, help="the samples: a sheet of eight on them")
     options = parser.parse_args()
     if options.sheet is not None:
         sheet(options.sheet, options.photos)
@@ -116,30 +130,45 @@ def spread(took: list[float]) -> tuple[float, float]:
 
 
 def sheet(file: Path, folder: Path | None) -> None:
-    """Sixty memes, a row and a half per script, as one JPEG below 250 kB; checked for tofu."""
-    found = sorted(folder.glob("*.jpg")) if folder else []
-    pictures = [photos.load(path, 640) for path in found] or [
-        paint.fitted(make(), 1280, 640)
-        for name, make in plates.PICTURES.items()
-        if name not in ("noise", "squares", "tiny")  # tested, but no pleasure to look at
-    ]
-    rows = -(-len(plates.ALL) // COLUMNS)
-    size = (COLUMNS * (CELL[0] + GAP) + GAP, rows * (CELL[1] + GAP) + GAP)
+    """Sixty memes, a row and a half per script, or one on each sample; checked for tofu."""
+    shown: list[tuple[Image.Image, Lang, str, MemeStyle]]
+    if folder is not None:
+        shown = [
+            (photos.load(folder / f"{name}.jpg", 640), lang, said, style)
+            for name, lang, said, style in SAID
+        ]
+        columns, cell = FEW, LARGE
+    else:
+        pictures = [
+            paint.fitted(make(), 1280, 640)
+            for name, make in plates.PICTURES.items()
+            if name not in ("noise", "squares", "tiny")  # tested, but no pleasure to look at
+        ]
+        columns, cell = COLUMNS, CELL
+        shown = [
+            (
+                pictures[(3 * n + n // columns) % len(pictures)],
+                lang,
+                said,
+                STYLES[(n + n // columns) % len(STYLES)],
+            )
+            for n, (_, lang, said) in enumerate(plates.ALL)
+        ]
+    rows = -(-len(shown) // columns)
+    size = (columns * (cell[0] + GAP) + GAP, rows * (cell[1] + GAP) + GAP)
     whole = Image.new("RGB", size, (246, 243, 238))
-    for n, (_, lang, said) in enumerate(plates.ALL):
+    for n, (picture, lang, said, style) in enumerate(shown):
         for line in text.clean(said).split("\n"):
             for cluster, face in faces.choose(line, "headline", lang):
                 bare = cluster.replace("\u200d", "").replace("\ufe0f", "")
                 assert all(fonts.covers(face, char) for char in bare), (said, cluster)
-        picture = pictures[(3 * n + n // COLUMNS) % len(pictures)]
-        style = STYLES[(n + n // COLUMNS) % len(STYLES)]
         shape = (4, 3) if style != "subtitle" else (16, 9)
         width = 960
         cut = paint.cropped(picture, width, width * shape[1] // shape[0])
         drawn = meme.draw(cut, said, style, lang)
-        drawn.thumbnail(CELL, Image.Resampling.LANCZOS)
-        x = GAP + n % COLUMNS * (CELL[0] + GAP) + (CELL[0] - drawn.width) // 2
-        y = GAP + n // COLUMNS * (CELL[1] + GAP) + (CELL[1] - drawn.height) // 2
+        drawn.thumbnail(cell, Image.Resampling.LANCZOS)
+        x = GAP + n % columns * (cell[0] + GAP) + (cell[0] - drawn.width) // 2
+        y = GAP + n // columns * (cell[1] + GAP) + (cell[1] - drawn.height) // 2
         whole.paste(drawn, (x, y))
     file.parent.mkdir(parents=True, exist_ok=True)
     for quality in range(85, 20, -3):
