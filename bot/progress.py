@@ -9,6 +9,7 @@ All of it is merely nice (`Priority.SPARE`) but the status message, which become
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,9 @@ class Progress:
         where = Position(ahead=0, seconds=0)
         if watch.job.status is JobStatus.TODO:
             where = await queue.position(self._db, watch.job.id)
+        if where.learning is not None:
+            minutes = math.ceil(where.learning / 60)
+            return texts.text(watch.lang, "learning", ahead=where.ahead, minutes=minutes)
         if where.ahead == 0 and where.seconds < 1:
             return texts.text(watch.lang, "looking")
         return texts.text(watch.lang, "queued", ahead=where.ahead, seconds=round(where.seconds))

@@ -196,6 +196,7 @@ async def follow(
         EngineError, ModelError: nothing can be loaded any more, not even what served before.
     """
     refused: list[int | None] = []
+    paused = False
     async with (
         wake.listen(db, registry.TOPIC, runs.TOPIC) as bell,
         contextlib.AsyncExitStack() as telling,
@@ -212,6 +213,8 @@ async def follow(
                     async with _on_gpu(db, role):
                         await holder.pause()
                     await registry.hold_gpu(db, role, held=False)
+                await registry.say_paused(db, role, paused=True)
+                paused = True
             elif other:  # after a pause, too: what serves no more is not loaded once again
                 async with _on_gpu(db, role) if alone else contextlib.nullcontext():
                     swapped = await _change(db, holder, settings, role, wanted, alone=alone)
@@ -229,6 +232,9 @@ async def follow(
                 log.info("swap.resumed")
             if getattr(holder.engine, "exclusive", False):
                 await registry.hold_gpu(db, role, held=True)
+            if paused and holder.engine is not None:
+                await registry.say_paused(db, role, paused=False)
+                paused = False
             await bell.wait(LOOK)
 
 

@@ -122,8 +122,10 @@ class Position:
 
     #: jobs that will be begun before it; 0 also when it is being done
     ahead: int
-    #: estimated seconds until it is begun
+    #: estimated seconds until it is begun, while somebody answers
     seconds: float
+    #: seconds that a training run which answers wait for trains yet; 0: unknown; None: they do not
+    learning: float | None = None
 
 
 _SHOWN = (

@@ -39,7 +39,7 @@ NANO: Final = "nano"
 #: what a change of the registry rings
 TOPIC: Final = "models"
 
-#: how long a worker that holds the GPU may be silent about it before it counts as dead
+#: how long a worker that holds the GPU, or waits for it, may be silent before it counts as dead
 GPU_TOLD: Final = timedelta(seconds=20)
 #: any number, the same for all of us
 _LOCK: Final = 0xF00D11FE
@@ -253,10 +253,30 @@ async def hold_gpu(db: Database, role: Role = "critic", *, held: bool) -> None:
     Each for itself: of two models on a card, or two workers, one may be closed long before the
     other.
     """
-    name, silent = f"{_gpu()}{_ME}:{role}", db.now() - GPU_TOLD
+    await _tell(db, _here("gpu"), role, held)
+
+
+async def gpu_held(db: Database) -> bool:
+    """Whether a worker of this machine had the GPU a moment ago."""
+    async with db.read() as session:
+        return await _told(session, db, _here("gpu"))
+
+
+async def say_paused(db: Database, role: Role = "critic", *, paused: bool) -> None:
+    """A worker tells, again and again, that it waits for a training run to end; or no more."""
+    await _tell(db, _here("paused"), role, paused)
+
+
+async def paused(session: AsyncSession, db: Database) -> bool:
+    """Whether a worker waited for a training run a moment ago, and none had a GPU anywhere."""
+    return await _told(session, db, "paused:") and not await _told(session, db, "gpu:")
+
+
+async def _tell(db: Database, kind: str, role: Role, on: bool) -> None:
+    name, silent = f"{kind}{_ME}:{role}", db.now() - GPU_TOLD
     async with db.write(durable=False) as session:
-        if held:
-            dead = tables.Switch.name.startswith(_gpu(), autoescape=True)
+        if on:
+            dead = tables.Switch.name.startswith(kind, autoescape=True)
             await session.execute(
                 sa.delete(tables.Switch).where(dead, tables.Switch.changed < silent)
             )
@@ -266,17 +286,16 @@ async def hold_gpu(db: Database, role: Role = "critic", *, held: bool) -> None:
             db.ring(session, TOPIC)
 
 
-async def gpu_held(db: Database) -> bool:
-    """Whether a worker of this machine had the GPU a moment ago."""
-    told = tables.Switch.name.startswith(_gpu(), autoescape=True)
+async def _told(session: AsyncSession, db: Database, kind: str) -> bool:
+    """Whether a worker told so a moment ago."""
+    said = tables.Switch.name.startswith(kind, autoescape=True)
     fresh = tables.Switch.changed > db.now() - GPU_TOLD
-    async with db.read() as session:
-        return bool(await session.scalar(sa.select(sa.exists().where(told, fresh))))
+    return bool(await session.scalar(sa.select(sa.exists().where(said, fresh))))
 
 
-def _gpu() -> str:
-    """How the names of those on this machine's GPU begin."""
-    return f"gpu:{socket.gethostname()}:"
+def _here(kind: str) -> str:
+    """How the names of what this machine's workers tell begin."""
+    return f"{kind}:{socket.gethostname()}:"
 
 
 def digest(folder: Path) -> str:

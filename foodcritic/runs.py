@@ -255,10 +255,22 @@ async def curve(db: Database, run_id: int) -> list[Step]:
 
 async def training(db: Database) -> Run | None:
     """The run that has a trainer at a stage now at which it may need the GPU for itself."""
-    at_it = (R.status == RunStatus.DOING, R.stage.in_(HEAVY), R.lease >= db.now())
     async with db.read() as session:
-        row = (await session.execute(sa.select(*_COLUMNS).where(*at_it))).one_or_none()
-    return None if row is None else _run(row)
+        return await _training(session, db)
+
+
+async def pausing(session: AsyncSession, db: Database) -> float | None:
+    """For how many seconds a run that serving waits for trains yet.
+
+    0: nobody knows, as before it trains and while it is judged. None: somebody serves.
+    """
+    run = await _training(session, db)
+    if run is None or not await registry.paused(session, db):
+        return None
+    S = tables.RunStep
+    newest = sa.select(S.metrics).where(S.run_id == run.id).order_by(S.step.desc()).limit(1)
+    figures = await session.scalar(newest) if run.stage == "train" else None
+    return float((figures or {}).get("seconds_left") or 0)
 
 
 async def sweep(db: Database) -> None:
@@ -285,6 +297,12 @@ async def _sweep(session: AsyncSession, db: Database) -> None:
     ]
     if any(swept):
         db.ring(session, TOPIC)
+
+
+async def _training(session: AsyncSession, db: Database) -> Run | None:
+    at_it = (R.status == RunStatus.DOING, R.stage.in_(HEAVY), R.lease >= db.now())
+    row = (await session.execute(sa.select(*_COLUMNS).where(*at_it))).one_or_none()
+    return None if row is None else _run(row)
 
 
 async def _unfinished(session: AsyncSession) -> Run | None:

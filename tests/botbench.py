@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 from bot import app
 from bot.budget import Limits
-from engine import Generation, Message, Picture, worker
+from engine import Generation, Message, Picture, swap, worker
 from foodcritic import db as database
 from foodcritic import queue, settings, tables
 from foodcritic.db import Database
@@ -94,6 +94,8 @@ class Model:
     #: whether it goes on from a beginning, as the engines in this process do, at the same pace
     continues: bool = False
     unsure_below: float = 0.0
+    #: whether a machine has no room for another one beside it, nor for training
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -248,7 +250,12 @@ async def opened(place: Place, limits: float = FAST, waits: float = FAST) -> Asy
     place.serving = serving
     no_more = asyncio.Event()
     serving.add_done_callback(lambda _: place.tg.world.tick())
-    working = asyncio.create_task(worker.run(place.db, place.model, place.settings, no_more))
+    holder = swap.Holder(place.model)
+    working = asyncio.create_task(worker.run(place.db, holder, place.settings, no_more))
+    following = list[asyncio.Task[None]]()
+    if place.model.exclusive:
+        follow = swap.follow(place.db, holder, place.settings, no_more)
+        following.append(asyncio.create_task(follow))
     try:
         await place.tg.world.until(
             lambda: serving.done() or place.tg.world.is_listened_to,
@@ -261,3 +268,6 @@ async def opened(place: Place, limits: float = FAST, waits: float = FAST) -> Asy
         stop.set()
         await serving
         await working
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)

@@ -331,7 +331,14 @@ async def test_an_engine_on_the_gpu_makes_room_for_a_training_run_and_jobs_wait(
         job = await ask(db, "a")
         await asyncio.sleep(0.3)
         assert (await queue.get(db, job.id)).status is JobStatus.TODO
+        assert (await queue.position(db, job.id)).learning == 0
+        measured = runs.Step(step=10, loss=3.0, metrics={"seconds_left": 125.0})
+        run = await runs.step(db, run, [measured])
+        assert (await queue.position(db, job.id)).learning == 125
+        await runs.renew(db, run, "gate")
+        assert (await queue.position(db, job.id)).learning == 0
         await runs.renew(db, run, "promote")
+        assert (await queue.position(db, job.id)).learning is None
         assert (await finished(db, job)).model == "again"
 
 
@@ -431,6 +438,34 @@ async def test_a_worker_that_died_does_not_hold_the_gpu_for_ever(
     assert await registry.gpu_held(db)
     clock.forward(seconds=registry.GPU_TOLD.total_seconds() + 1)
     assert not await registry.gpu_held(db)
+
+
+async def test_nobody_is_told_of_a_run_that_answers_do_not_wait_for(
+    db: Database, clock: Clock
+) -> None:
+    job = await ask(db, "a")
+    await runs.create(db, "critic-lora", actor="shell")
+    run = await runs.claim(db, "trainer")
+    assert run is not None
+    run = await runs.renew(db, run, "train")
+
+    async def learning() -> float | None:
+        return (await queue.position(db, job.id)).learning
+
+    assert await learning() is None, "a worker on a CPU goes on"
+    await registry.say_paused(db, paused=True)
+    assert await learning() == 0
+    await registry.hold_gpu(db, held=True)
+    assert await learning() is None, "another worker answers"
+    await registry.hold_gpu(db, held=False)
+    clock.forward(seconds=registry.GPU_TOLD.total_seconds() + 1)
+    await runs.renew(db, run)
+    assert await learning() is None, "the worker died"
+    await registry.say_paused(db, paused=True)
+    other = await ask(db, "b")
+    assert await queue.claim(db, "another") is not None
+    waiting = [one for one in (job, other) if (await queue.get(db, one.id)).status == "todo"]
+    assert (await queue.position(db, waiting[0].id)).learning is None, "something is being done"
 
 
 async def test_a_shared_gpu_goes_on_serving_while_it_trains(db: Database) -> None:

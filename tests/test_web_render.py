@@ -85,6 +85,11 @@ def test_waiting_shows_the_place_in_the_queue() -> None:
     )
     assert "前面还有 3 个问题" in answer(ZH, where, status=JobStatus.TODO)
     assert "Looking at it" in answer(status=JobStatus.DOING)
+    where = Position(ahead=3, seconds=7.2, learning=100.0)
+    said = answer(status=JobStatus.TODO, position=where)
+    assert "is kept. About 2 min of training are left" in said
+    said = answer(ZH, Position(ahead=0, seconds=0.0, learning=0.0), status=JobStatus.TODO)
+    assert "学完就回答你<" in said
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class Texts:
     queued_one: str
     queued_many: str
     about_seconds: str
+    learning: str
+    about_minutes: str
     stopped: str
     # an answer
     score: str
@@ -207,6 +209,9 @@ class Texts:
 
     def place(self, position: Position) -> str:
         """Where a waiting question stands."""
+        if position.learning is not None:
+            left = math.ceil(position.learning / 60)
+            return self.learning + (self.about_minutes.format(minutes=left) if left else "")
         if position.ahead == 0:
             return self.looking
         queued = self.queued_one if position.ahead == 1 else self.queued_many

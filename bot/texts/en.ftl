@@ -53,6 +53,16 @@ queued =
         [0] .
        *[other] , about { $seconds } s to wait.
     }
+learning =
+    🎓 I am learning from people's corrections right now. Your question is kept.{ $minutes ->
+        [0] { "" }
+        [one] { " " }About a minute of training is left, then an exam.
+       *[other] { " " }About { $minutes } minutes of training are left, then an exam.
+    }{ $ahead ->
+        [0] { "" }
+        [one] { " " }One question is before yours.
+       *[other] { " " }{ $ahead } questions are before yours.
+    }
 button-stop = ⏹ Stop
 button-again = 🔁 Try again
 stopped = ⏹ Stopped.

@@ -52,6 +52,14 @@ queued =
         [0] 。
        *[other] ，大约等 { $seconds } 秒。
     }
+learning =
+    🎓 我正在学大家教我的，学完就回答你。{ $minutes ->
+        [0] { "" }
+       *[other] 训练大约还要 { $minutes } 分钟，之后是考试。
+    }{ $ahead ->
+        [0] { "" }
+       *[other] 前面还有 { $ahead } 个问题。
+    }
 button-stop = ⏹ 停止
 button-again = 🔁 再试一次
 stopped = ⏹ 已停止。

@@ -1,5 +1,6 @@
 """Administrators train, watch, cancel, promote and roll back from their private chat."""
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,13 @@ from PIL import Image
 from benchmarks import bench_swap
 from bot.admin.reasons import said
 from bot.texts import Lang
+from engine import swap
 from foodcritic import audit, registry, runs
 from foodcritic.columns import ModelStatus, RunStatus
 from foodcritic.db import Database
 from foodcritic.runs import Run, Step
 from tests.botapi.script import Person
-from tests.botbench import Place, restaurant
+from tests.botbench import Model, Place, picture, restaurant
 from training import gate
 
 #: The first person of a place has this id.
@@ -37,6 +39,11 @@ async def steps(db: Database, run: Run, count: int) -> None:
     figures = {"iterations": 200, "seconds_left": 125.0}
     made = [Step(step=10 * n, loss=3.0 / n, metrics=figures) for n in range(1, count + 1)]
     await runs.step(db, run, made)
+
+
+async def paused(db: Database) -> bool:
+    async with db.read() as session:
+        return await registry.paused(session, db)
 
 
 def pairs(count: int, live: float, candidate: float) -> tuple[gate.Pair, ...]:
@@ -92,6 +99,34 @@ async def test_a_run_under_way_is_shown_and_can_be_cancelled(tmp_path: Path) -> 
         assert (await runs.get(place.db, run.id)).cancelling
         await runs.finish(place.db, run, RunStatus.CANCELLED)
         await boss.sees("Run 1 was cancelled, nothing changes")
+
+
+async def test_people_are_told_that_answers_wait_for_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def again() -> Model:
+        return model
+
+    model = Model(exclusive=True)
+    monkeypatch.setattr(swap, "loader", lambda *_: again)
+    async with restaurant(tmp_path, admins=(BOSS,), model=model) as place:
+        boss, ann, li = place.person("Boss"), place.person("Ann"), place.person("李", "zh")
+        run = await runs.renew(place.db, await asked(place, boss), "prepare")
+        while not await paused(place.db):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        ann.sends_photo(picture(1))
+        seen = await ann.sees("I am learning from people's corrections right now.")
+        assert seen.text.endswith("is kept.")
+        run = await runs.renew(place.db, run, "train")
+        await steps(place.db, run, 1)
+        seen = await ann.sees("kept. About 3 minutes of training are left, then an exam.")
+        assert seen.buttons == ["⏹ Stop"]
+        li.sends_photo(picture(2))
+        seen = await li.sees("学完就回答你")
+        assert seen.text.endswith("训练大约还要 3 分钟，之后是考试。前面还有 1 个问题。")
+        await runs.finish(place.db, run, RunStatus.SUCCEEDED)
+        await ann.sees_button("Try again")
+        assert "日式拉面（Ramen）" in (await li.sees_button("再试一次")).text
 
 
 async def test_not_now_asks_for_nothing_and_a_second_tap_for_nothing_more(tmp_path: Path) -> None:
