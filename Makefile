@@ -60,8 +60,8 @@ test-training: dev train-env ## the learning loop, in training's own environment
 	$(XT)/.venv/bin/python -m pytest -q -c $(XT)/pyproject.toml --rootdir . $(XT)/tests training/tests
 	$(PY) -m pytest -q tests/learning
 
-soak: dev ## the long kill and load tests
-	$(PY) -m pytest -q tests/soak --soak
+soak: dev ## the long kill and load tests; prints what came of them
+	$(PY) -m pytest -s -q tests/soak --soak
 
 lint: dev ## ruff
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
