@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine import card, choice, hub, nano
-from engine.datasets import DatasetError
+from engine.datasets import DatasetError, Labelled
 from foodcritic import corrections, people, photos, queue, registry, runs, settings
 from foodcritic.columns import ModelStatus, ReviewStatus, RunStatus
 from foodcritic.db import Database
@@ -22,7 +22,7 @@ from foodcritic.runs import Run
 from tests import checkpoints
 from tests.conftest import new_job
 from tests.datakit import photo
-from training import basis, checks, evaluate, forget, gate, pipeline, replay, stages
+from training import basis, checks, evaluate, forget, gate, naming, pipeline, replay, stages
 from training.run import Step, Trained, TrainingError
 
 pytestmark = pytest.mark.long
@@ -266,6 +266,80 @@ async def test_a_run_killed_after_training_is_judged_without_training_again(
     assert ended.status is RunStatus.SUCCEEDED, ended.error
     assert trainer.calls == 1
     assert len(await registry.listing(taught)) == 1
+
+
+async def test_a_run_killed_after_it_promoted_is_not_done_again(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for a worker for a minute; what serves by then is not to be trained anew."""
+    judged = gate.judge
+
+    def lenient(measured: gate.Measured) -> gate.Verdict:
+        return dataclasses.replace(judged(measured), passed=True)
+
+    async def killed(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(gate, "judge", lenient)
+    run = await asked(taught)
+    with monkeypatch.context() as dying:
+        dying.setattr(stages, "_taken", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await pipeline.work(taught, taught.settings, run)
+    again = await runs.claim(taught, "another")
+    assert again is not None
+    ended = await pipeline.work(taught, taught.settings, again)
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert trainer.calls == 1
+    live = await registry.live(taught)
+    assert live is not None
+    assert live.name == "critic-1"
+
+
+async def test_what_is_kept_of_an_exam_counts_for_that_exam_and_that_model_alone(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off while both are timed: nobody sits it again, but where the live model or the frozen
+    set has changed since."""
+    measured, sat = evaluate.measure, list[str]()
+
+    async def measure(engine: Any, exam: evaluate.Exam) -> evaluate.Result:
+        sat.append(engine.model)
+        return await measured(engine, exam)
+
+    async def killed(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async def resumed() -> Run:
+        run = await runs.claim(taught, "another")
+        assert run is not None
+        return await pipeline.work(taught, taught.settings, run)
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    with monkeypatch.context() as dying:
+        dying.setattr(evaluate, "latency", killed)
+        await runs.create(taught, "nano-corrections", actor="shell")
+        with pytest.raises(asyncio.CancelledError):
+            await resumed()
+        assert len(sat) == 2
+        with pytest.raises(asyncio.CancelledError):
+            await resumed()
+        assert len(sat) == 2
+        base = Path(str(taught.settings.model))
+        digest = registry.digest(base)
+        await registry.add(taught, name="by-hand", path=base, base=str(base), sha256=digest)
+        await registry.promote(taught, "by-hand")
+        with pytest.raises(asyncio.CancelledError):
+            await resumed()
+        assert len(sat) == 3, "the model that serves now"
+    home = taught.settings.home
+    shown = home / "shown.jpg"
+    shown.write_bytes(photo(20))
+    labelled = [Labelled(label_en="Pho", label_zh="", path=shown)]
+    naming.freeze(home, labelled, replace=False, done=lambda _: None)
+    ended = await resumed()
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert len(sat) == 5, "both, by the set that is frozen now"
 
 
 async def test_who_is_forgotten_leaves_the_reports_too(taught: Database, trainer: Trainer) -> None:

@@ -14,6 +14,7 @@ the latency. Scores are fractions of 1. What is said about one photo counts toge
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import statistics
@@ -62,6 +63,10 @@ class Exam:
     #: Photos to critique for the report.
     shown: tuple[Path, ...]
 
+    def sat_by(self, model: str) -> str:
+        """A name for this exam sat by this model: what is kept of another counts for nothing."""
+        return hashlib.sha256(f"{model} {self!r}".encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -77,6 +82,8 @@ class Result:
     #: Seconds, just loaded.
     first_token: float
     each_token: float
+    #: Which exam by which model (`Exam.sat_by`).
+    sat: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

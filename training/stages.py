@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,15 +72,19 @@ class Work:
 
 async def go(made: Work) -> None:
     """All of them, to a verdict; raises what stops it."""
+    if (served := await _promoted(made)) is not None:
+        await made.stage("promote")
+        await _taken(made, served)
+        await _prune(made.db, made.settings)
+        return
     made.base, made.start = await basis.find(made.db, made.settings)
     if made.run.base not in (None, made.base):
         raise DatasetError(f"it began with {made.run.base}, and now {made.base} serves: train anew")
     made.settings = basis.settled(made.settings, made.base, made.start)
     snapshot = await _dataset(made)
-    live = await registry.live(made.db)
     trained = await _train(made, snapshot)
     version = await _convert(made, trained)
-    verdict = await _gate(made, snapshot, live, version)
+    verdict = await _gate(made, snapshot, version)
     summary = {"version": version.name, "passed": verdict.passed, "summary": verdict.summary}
     summary["reasons"] = [asdict(reason) for reason in verdict.decisive]
     await made.note(verdict=summary)
@@ -93,6 +97,15 @@ async def go(made: Work) -> None:
         return
     await _taken(made, version)
     await _prune(made.db, made.settings)
+
+
+async def _promoted(made: Work) -> Version | None:
+    """What this run promoted before it was cut off: all that is left is to see it serve."""
+    verdict = made.run.metrics.get("verdict", {})
+    if not verdict.get("passed"):
+        return None
+    version = await registry.find(made.db, verdict["version"])
+    return version if version.promoted is not None else None
 
 
 async def _dataset(made: Work) -> Snapshot:
@@ -206,18 +219,21 @@ async def _convert(made: Work, trained: Path) -> Version:
     )
 
 
-async def _gate(made: Work, snapshot: Snapshot, live: Version | None, version: Version) -> Verdict:
+async def _gate(made: Work, snapshot: Snapshot, version: Version) -> Verdict:
     """Both models at the same exam, the verdict, and the report."""
     await made.stage("gate")
+    live = await registry.live(made.db)  # now: somebody may have rolled back while it trained
     exam = await asyncio.to_thread(
         evaluate.exam, made.settings.home, snapshot, made.settings.language
     )
     results = []
     for title, chosen in (("live", live), ("candidate", version)):
         file = made.folder / f"{title}.json"
-        if (result := await asyncio.to_thread(Result.kept, file)) is None:
+        result = await asyncio.to_thread(Result.kept, file)
+        sat = exam.sat_by(made.base if chosen is None else str(chosen.sha256))
+        if result is None or result.sat != sat:
             async with _opened(loader(made.settings, chosen)) as engine:
-                result = await evaluate.measure(engine, exam)
+                result = replace(await evaluate.measure(engine, exam), sat=sat)
             file.write_text(json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8")
         results.append(result)
         made.say(f"{title} has sat the exam")
