@@ -158,7 +158,7 @@ def asked(root: Path, task: Task, given: Any, lang: str) -> Asked:
         )
     except KeyError as error:
         raise ValueError(f"it has no {error}") from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, OverflowError) as error:  # Infinity is JSON to Python
         raise ValueError(f"it is no such question: {error}") from error
 
 
@@ -183,7 +183,10 @@ def _labelled(table: Path, line: int, row: dict[str, Any]) -> Labelled:
 
 
 def _inside(root: Path, name: str) -> Path:
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise ValueError(f"{name[:100]!r} is no file name") from error
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{name} lies outside {root}")
     return path

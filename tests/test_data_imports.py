@@ -122,6 +122,8 @@ def test_foodieqa_without_its_photos_is_refused(tmp_path: Path) -> None:
             "the answer is .D. of 1 choices",
         ),
         ({"answer": None}, "it is no such question"),
+        ({"answer": float("inf")}, "it is no such question"),
+        ({"food_meta": {"food_file": "circle.jpg"}}, "no file name"),
         ({"food_meta": {}}, "it has no 'food_file'"),
         ({"food_meta": {"food_file": "../secret.jpg"}}, "lies outside"),
         ({"food_meta": []}, "it is no such question"),
@@ -132,6 +134,7 @@ def test_a_broken_question_of_foodieqa_is_named_or_left_out(
 ) -> None:
     """One of a thousand does not cost the others."""
     root = datakit.foodieqa(tmp_path / "foodieqa")
+    (root / "circle.jpg").symlink_to("circle.jpg")
     rows = json.loads((root / "sivqa_tidy.json").read_bytes())
     write(root / "sivqa_tidy.json", [rows[0], rows[1] | broken, *rows[2:]])
     with pytest.raises(DatasetError, match=f"sivqa-1-zh: .*{reason}"):
@@ -155,6 +158,17 @@ def test_oogiri_keeps_chinese_captions_of_pictures_the_most_liked_first(tmp_path
     assert {made.turns[0].question for made in found.examples} == {foreign.OOGIRI_QUESTION}
     first = foreign.oogiri(tmp_path / "oogiri", limit=1)
     assert [made.turns[0].answer for made in keep(tmp_path / "home", first).examples] == ["甲"]
+
+
+@pytest.mark.parametrize("star", ["Infinity", '"many"'])
+def test_a_line_of_oogiri_that_is_no_row_is_named_or_left_out(tmp_path: Path, star: str) -> None:
+    root = datakit.oogiri(tmp_path / "oogiri", [(1, "甲", 1)])
+    line = f'{{"type": "I2T", "image": "1", "text": "乙", "star": {star}}}\n'
+    with (root / "cn.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line)
+    with pytest.raises(DatasetError, match="line-4: no such row"):
+        keep(tmp_path / "home", foreign.oogiri(root))
+    keep(tmp_path / "home", foreign.oogiri(root), skip_broken=True)
 
 
 def test_three_captions_of_a_picture_are_also_asked_for_as_memes_are(tmp_path: Path) -> None:
@@ -198,7 +212,10 @@ HOSTILE = {
     "no such photo": (record(image="b.jpg"), "is not in"),
     "a name that is none": (record(image="a\0.jpg"), "no file name"),
     "a number for a photo": (record(image=[7]), "no file name"),
-    "a broken photo": (record(image="broken.jpg"), "damaged or cut short"),
+    "a name that no disk takes": (record(image="x" * 5_000), "no file name"),
+    "a link to itself": (record(image="circle.jpg"), "no file name"),
+    "orders to a terminal": (record(image="\x1b[2J.jpg"), r"\\x1b\[2J\.jpg is not in"),
+    "a broken photo": (record(image="broken.jpg"), r"broken\.jpg: .*damaged or cut short"),
     "text as a photo": (record(image="text.jpg"), "no photo that can be read"),
     "a decompression bomb": (record(image="bomb.png"), "send one of at most 50 megapixels"),
     "a pointer for a photo": (record(image="pointer.jpg"), "git lfs pull"),
@@ -228,6 +245,7 @@ def test_a_hostile_record_is_refused_and_named(tmp_path: Path, folder: Path, cas
 
     given_, reason = HOSTILE[case]
     (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
     (folder / "broken.jpg").write_bytes(photo(1)[:900])
     (folder / "text.jpg").write_text("not a photo")
     (folder / "pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\n")

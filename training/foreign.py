@@ -37,6 +37,11 @@ OOGIRI_REMEDY: Final = (
 OOGIRI_QUESTION: Final = "请你根据这张图片，讲一个脑洞大开的梗"
 #: /meme asks for so many captions.
 CAPTIONS: Final = 3
+#: What a line raises that is no row; Infinity is a number in JSON as Python reads it.
+_BROKEN: Final = (
+    *(ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 _NAMED: Final[dict[Lang, str]] = {"zh": "，图中的菜是", "en": ". The dish is "}
 
 
@@ -149,7 +154,7 @@ def _oogiri(lines: list[str], found: Mapping[str, Path], limit: int | None) -> I
                 continue
             key = str(given["image"]), " ".join(prompts.clean(given["text"]).split())
             stars[key] = max(stars.get(key, 0), int(given.get("star") or 0))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _BROKEN as error:
             yield Row(origin=f"line-{number}", broken=f"no such row: {error!r}")
     liked = sorted(stars, key=lambda key: (-stars[key], key))[:limit]
     by_picture: dict[str, list[str]] = defaultdict(list)
@@ -210,7 +215,8 @@ def _llava(number: int, given: Any, images: Path) -> Row:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         name = given.get("id") if isinstance(given, dict) else None
-        return Row(origin=origin, broken=f"record {name!r}: {error}")
+        said = f"it has no {error}" if isinstance(error, KeyError) else error
+        return Row(origin=origin, broken=f"record {name!r}: {said}")
     return Row(origin=origin, values=values, photo=photo)
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from engine.datasets import DatasetError
 from foodcritic import photos
 from foodcritic.dialogue import Turn
-from foodcritic.errors import FoodcriticError
+from foodcritic.errors import FoodcriticError, PhotoError
 from training import examples, pictures
 from training.examples import Example, Source
 
@@ -32,6 +32,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 #: Sources of our own.
 RESERVED: Final = ("corrections", "votes")
 _SHOWN = 5
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _POINTER: Final = b"version https://git-lfs"
 
 
@@ -142,10 +143,14 @@ def inside(root: Path, name: object) -> Path:
     """
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError(f"{name!r} is no file name")
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+        there = path.is_file()
+    except (OSError, RuntimeError) as error:  # too long a name; links in a circle
+        raise ValueError(f"{name[:100]!r} is no file name") from error
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{name} lies outside {root}")
-    if not path.is_file():
+    if not there:
         raise ValueError(f"{name} is not in {root}")
     return path
 
@@ -181,6 +186,8 @@ def _checked(given: Import, store: Path) -> Iterator[tuple[Row, Example | str]]:
             photo = pictures.keep(store, _photo(row.photo)).id if row.photo else None
             values = dict(row.values) | {"source": given.name, "photo": photo}
             return examples.example(**({"origin": row.origin} | values))
+        except PhotoError as error:
+            return f"{row.photo}: {error}"
         except FoodcriticError as error:
             return str(error)
 
@@ -191,12 +198,16 @@ def _checked(given: Import, store: Path) -> Iterator[tuple[Row, Example | str]]:
 
 
 def _printable(message: str) -> str:
-    """Foreign names may hold what no terminal and no file can: half a surrogate pair, say."""
-    return message.encode("utf-8", "backslashreplace").decode()
+    """Foreign names may hold what no terminal should: half a surrogate pair, or its commands."""
+    plain = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+    return plain.encode("utf-8", "backslashreplace").decode()
 
 
 def _photo(path: Path) -> bytes:
-    data = photos.read(path)
+    try:
+        data = photos.read(path)
+    except PhotoError as error:
+        raise DatasetError(str(error)) from error  # it names the file
     if data.startswith(_POINTER):
         raise DatasetError(f"{path.name} is a Git LFS pointer: run `git lfs pull`")
     return data
