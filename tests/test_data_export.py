@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,13 @@ def test_a_snapshot_is_found_again_and_any_change_is_noticed(tmp_path: Path) -> 
         dataset.find(tmp_path, made.id)
 
 
+def test_a_snapshot_that_lost_a_file_is_not_taken_for_what_is_exported(tmp_path: Path) -> None:
+    made = export(tmp_path, said(1, kept(tmp_path, photo(1))))
+    (made.folder / "val.json").unlink()
+    with pytest.raises(DatasetError, match="was changed"):
+        export(tmp_path, said(1, kept(tmp_path, photo(1))))
+
+
 def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
     """A folder with other files in it is left alone."""
     home, out = tmp_path / "home", tmp_path / "out"
@@ -137,6 +145,9 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> N
     with pytest.raises(DatasetError, match="not empty"):
         dataset.export(newer, out)
     assert (out / "notes.txt").read_text() == "mine"
+    with pytest.raises(DatasetError, match="where datasets are kept"):
+        dataset.export(newer, newer.folder)
+    assert dataset.find(home, newer.id) == newer
 
 
 def test_the_card_names_sources_licences_dishes_and_contradictions(tmp_path: Path) -> None:
@@ -183,11 +194,25 @@ def test_a_frozen_set_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="--replace"):
         naming.freeze(tmp_path, other, replace=False, done=lambda count: None)
     (tmp_path / "other" / "1.jpg").write_bytes(b"no photo")
-    with pytest.raises(PhotoError, match="photo 2"):
+    with pytest.raises(PhotoError, match=r"photo 2, 1\.jpg"):
         naming.freeze(tmp_path, other, replace=True, done=lambda count: None)
     assert len(naming.read(tmp_path)) == 3
     naming.freeze(tmp_path, other[2:], replace=True, done=lambda count: None)
     assert len(naming.read(tmp_path)) == 2
+
+
+def test_a_kill_while_a_frozen_set_is_replaced_leaves_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Any, *_: Any, **__: Any) -> None:
+        next(Path(folder).rglob("index.csv")).unlink()
+        raise KeyboardInterrupt
+
+    naming.freeze(tmp_path, _labelled(tmp_path / "a", range(3)), replace=False, done=print)
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        naming.freeze(tmp_path, _labelled(tmp_path / "b", range(2)), replace=True, done=print)
+    assert len(naming.read(tmp_path)) == len(naming.looks(tmp_path)) == 2
 
 
 def _labelled(folder: Path, seeds: range) -> list[datasets.Labelled]:

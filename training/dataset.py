@@ -163,7 +163,8 @@ def write(home: Path, made: Draft) -> Snapshot:
     """Write a draft as a snapshot; one with the same content is not written again.
 
     Raises:
-        DatasetError: somebody in it took back what they taught while it was being made.
+        DatasetError: somebody in it took back what they taught while it was being made; or it was
+            there, and its files are not what they were.
     """
     root = home / "datasets"
     pictures.private(root)
@@ -179,6 +180,7 @@ def write(home: Path, made: Draft) -> Snapshot:
         except OSError:
             if not folder.exists():  # it was there, or another process was faster
                 raise
+            find(home, name)
     finally:
         _remove(work)
     written = Snapshot(id=name, folder=folder)
@@ -230,6 +232,8 @@ def export(made: Snapshot, out: Path) -> None:
     Raises:
         DatasetError: the folder holds something else, or cannot be written.
     """
+    if out.resolve().is_relative_to(made.folder.parent.resolve()):
+        raise DatasetError(f"{out} lies where datasets are kept: name a folder elsewhere")
     try:
         out.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in out.iterdir()}

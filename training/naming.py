@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +65,8 @@ def freeze(
                 try:
                     looks.write(lookalikes.look(photos.decode(data)).pack())
                 except PhotoError as error:
-                    raise PhotoError(error.code, f"photo {number}: {error}") from error
+                    name = row.path.name if row.offset is None else f"in {row.path.name}"
+                    raise PhotoError(error.code, f"photo {number}, {name}: {error}") from error
                 blobs.write(data)
                 labels = {"label_en": row.label_en, "label_zh": row.label_zh}
                 table.writerow({"offset": offset, "size": len(data), "split": "val"} | labels)
@@ -78,8 +78,8 @@ def freeze(
                 f"{target} holds another frozen set: candidates were measured on it. To measure "
                 "on this one from now on, say --replace"
             )
-        if target.exists():
-            shutil.rmtree(target)
+        if target.exists():  # whole until the new one is: it goes with the temporary folder
+            target.rename(work.with_name("before"))
         work.rename(target)
     dishes = {row.label_en or row.label_zh for row in rows}
     return Frozen(table=target / "index.csv", photos=len(rows), dishes=len(dishes))
