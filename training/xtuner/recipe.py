@@ -6,6 +6,7 @@ recipe.load("nano-full", {"optimizer.lr": "3e-4"})  ->  Recipe
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -131,6 +132,8 @@ def load(name: str, overrides: dict[str, str] | None = None) -> Recipe:
         node = table
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise RecipeError(f"{key}: {parent} is a value, and has no keys")
         node[leaf] = _literal(key, text)
     recipe: Recipe = _read(Recipe, {"name": path.stem, **table}, path.stem)
     _check(recipe)
@@ -196,16 +199,23 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(
             "model.compile and zero3 do not go together: zero3 gathers weights by hooks"
         )
-    if recipe.save.every % data.accumulate:
-        raise RecipeError(
-            "save.every must be a multiple of data.accumulate: a checkpoint holds no gradients"
-        )
     positive = {
+        "data.max_length": data.max_length,
         "data.batch_size": data.batch_size,
         "data.accumulate": data.accumulate,
+        "data.iterations": 1 if data.iterations is None else data.iterations,
         "save.every": recipe.save.every,
         "save.keep": recipe.save.keep,
     }
     for key, number in positive.items():
         if number < 1:
             raise RecipeError(f"{key} must be at least 1")
+    for key, amount in {"data.epochs": data.epochs, "optimizer.lr": optimizer.lr}.items():
+        if not 0 < amount < math.inf:
+            raise RecipeError(f"{key} cannot be {amount!r}: it is a number above 0")
+    if not 0 <= optimizer.warmup_ratio < 1:
+        raise RecipeError(f"optimizer.warmup_ratio cannot be {optimizer.warmup_ratio!r}: 0 to 1")
+    if recipe.save.every % data.accumulate:
+        raise RecipeError(
+            "save.every must be a multiple of data.accumulate: a checkpoint holds no gradients"
+        )
