@@ -154,6 +154,7 @@ async def serve(
                     output=output("proxy"),
                     env=told,
                     healthy=lambda: asyncio.to_thread(front.answers, f"{proxy}/nodes/status"),
+                    stuck=supervise.STUCK,
                 )
             )
         for number, one in enumerate(plans):
@@ -256,7 +257,14 @@ async def _keep(
             await asyncio.to_thread(front.gone, proxy, server)
 
     await supervise.keep(
-        f"server-{number}", command, stop, died=died, output=output, env=env, healthy=healthy
+        f"server-{number}",
+        command,
+        stop,
+        died=died,
+        output=output,
+        env=env,
+        healthy=healthy,
+        stuck=supervise.STUCK,
     )
 
 

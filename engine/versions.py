@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Final
 
+import structlog
 from PIL import Image, ImageDraw
 
 import engine as engines
@@ -19,14 +22,22 @@ from foodcritic.settings import Settings
 
 #: Seconds that the first answer of a new engine may take.
 TRIAL: Final = 120.0
+#: Seconds of loading after which the log says so; again after twice as many, and so on.
+LONG: Final = 600.0
 
 Load = Callable[[], Awaitable[Engine]]
+
+log = structlog.get_logger(__name__)
 
 
 def loader(settings: Settings, version: Version | None) -> Load:
     """What loads a version, or the configured model; a version whose files changed is refused."""
 
     async def load() -> Engine:
+        async with _timed(version.name if version else settings.model):
+            return await loaded(version)
+
+    async def loaded(version: Version | None) -> Engine:
         if version is None:
             return await engines.load(settings)
         folder = version.folder(settings)
@@ -46,6 +57,27 @@ def loader(settings: Settings, version: Version | None) -> Load:
         return await engines.load(chosen.model_copy(update={"engine": kind}))
 
     return load
+
+
+@contextlib.asynccontextmanager
+async def _timed(model: str | None) -> AsyncIterator[None]:
+    """Say meanwhile that a model takes long: a slow disk, a first download, or it hangs."""
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+
+    async def tell() -> None:
+        wait, seconds = LONG, 0.0
+        while True:
+            await asyncio.sleep(wait)
+            seconds += wait
+            log.warning("engine.loads_long", model=model, since=began, seconds=seconds)
+            wait = seconds
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def tried(load: Load) -> Engine:

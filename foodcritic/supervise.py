@@ -5,6 +5,7 @@
    ▲            └─ it ends by itself ─▶ `died` ─▶ wait 1, 2, 4 … 30 s ─┐
    └───────────────────────────────────────────────────────────────────┘
    it beats, and then does not for a minute ─▶ SIGKILL
+   it loads, and does not get on for 15 minutes ─▶ SIGKILL
 ```
 
 A child that ran for a while, or beat for some seconds, starts again after one second. It hears of
@@ -24,6 +25,8 @@ from typing import IO, Final
 
 import structlog
 
+from foodcritic import headway
+
 #: Seconds before the first restart, and the most; each one in a row waits twice as long.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 #: Seconds after which a child that ran counts as one that works.
@@ -40,6 +43,12 @@ BEAT: Final = "FOODCRITIC_BEAT"
 FROZEN: Final = 60.0
 #: Seconds between two looks at the parent, and at the child.
 LOOK: Final = 1.0
+#: Seconds without any headway (`foodcritic.headway`) after which a child that loads hangs: far more
+#: than a driver, a lock or a hub may keep it waiting. Headway counts, since a slow disk may take
+#: many minutes and a first download hours.
+STUCK: Final = 900.0
+#: Looks at it meanwhile.
+LOOKS: Final = 60
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +64,7 @@ async def keep(
     env: Mapping[str, str] | None = None,
     healthy: Callable[[], Awaitable[bool]] | None = None,
     frozen: float = FROZEN,
+    stuck: float | None = None,
     settled: float = SETTLED,
     proven: float = PROVEN,
     first_wait: float = FIRST_WAIT,
@@ -64,18 +74,21 @@ async def keep(
     `died` is told the process id of each child that ended by itself, before the next one starts,
     and `ready` of each that waits in `orphaned`. What `env` holds by then counts for the next one.
     `healthy` is asked every few seconds; a child that was healthy and then is not, is killed. So
-    is one that waits in `orphaned` and stands still for `frozen` seconds.
+    is one that waits in `orphaned` and stands still for `frozen` seconds; and, before it is healthy
+    or waits there, one that gets nowhere for `stuck` seconds.
     """
-    wait, beating = first_wait, float("inf")
+    wait, beating, loaded = first_wait, float("inf"), asyncio.Event()
 
     def begun() -> None:
         nonlocal beating
         beating = min(beating, time.monotonic())
+        loaded.set()
         if ready is not None:
             ready()
 
     while not stop.is_set():
         started, beating = time.monotonic(), float("inf")
+        loaded.clear()
         pulse, beat = os.pipe()
         os.set_blocking(pulse, False)
         try:
@@ -96,7 +109,9 @@ async def keep(
         stopping = asyncio.create_task(stop.wait())
         watching = [asyncio.create_task(_feel(name, child, pulse, frozen, begun))]
         if healthy:
-            watching.append(asyncio.create_task(_watch(name, child, healthy)))
+            watching.append(asyncio.create_task(_watch(name, child, healthy, loaded)))
+        if stuck is not None:
+            watching.append(asyncio.create_task(_load(name, child, loaded, stuck)))
         try:
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -185,8 +200,29 @@ async def _feel(
             return
 
 
+async def _load(
+    name: str, child: asyncio.subprocess.Process, loaded: asyncio.Event, stuck: float
+) -> None:
+    """Kill a child that does not get on before it has loaded; looks are counted here, too."""
+    still, before = 0, headway.done(child.pid)
+    while True:
+        await asyncio.sleep(stuck / LOOKS)
+        if loaded.is_set():
+            return
+        now = headway.done(child.pid)
+        if before is None or now is None or now.since(before, stuck):
+            still, before = 0, now
+        elif (still := still + 1) == LOOKS:
+            log.error("child.stuck", child=name, pid=child.pid, seconds=stuck)
+            child.kill()
+            return
+
+
 async def _watch(
-    name: str, child: asyncio.subprocess.Process, healthy: Callable[[], Awaitable[bool]]
+    name: str,
+    child: asyncio.subprocess.Process,
+    healthy: Callable[[], Awaitable[bool]],
+    loaded: asyncio.Event,
 ) -> None:
     """Kill a child that was healthy once and is not any more."""
     was, bad, started = False, 0, time.monotonic()
@@ -196,6 +232,7 @@ async def _watch(
             if not was:
                 took = round(time.monotonic() - started, 1)
                 log.info("child.ready", child=name, pid=child.pid, after=took)
+            loaded.set()
             was, bad = True, 0
         elif was:
             bad += 1

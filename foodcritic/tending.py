@@ -2,7 +2,8 @@
 
 ```
  start ─▶ loads ─▶ answers ─▶ dies ─▶ start
-            └ dies, three times in a row ─▶ start with the next `instead`: in 16 bits, then nano
+            └ dies, or hangs and is killed, three times in a row
+                  ─▶ start with the next `instead`: in 16 bits, then nano
 ```
 
 A card that has no room, or a driver that does not fit, may end the process in native code, where no
@@ -56,6 +57,7 @@ async def tend(
     died: Callable[[int], Awaitable[None]],
     instead: Sequence[Instead],
     fell: Callable[[Instead, str], None] = lambda to, why: None,
+    stuck: float = supervise.STUCK,
     first_wait: float = supervise.FIRST_WAIT,
 ) -> None:
     """Keep a worker running until `stop`; `died` as `supervise.keep` tells it.
@@ -80,5 +82,12 @@ async def tend(
         await died(pid)
 
     await supervise.keep(
-        "worker", command, stop, died=ended, ready=ready, env=told, first_wait=first_wait
+        "worker",
+        command,
+        stop,
+        died=ended,
+        ready=ready,
+        env=told,
+        stuck=stuck,
+        first_wait=first_wait,
     )

@@ -220,6 +220,61 @@ async def test_a_child_that_never_beats_is_left_alone(
     assert [line["code"] for line in logged if line["event"] == "child.died"] == [3]
 
 
+@pytest.mark.long
+async def test_a_worker_that_hangs_while_it_loads_is_killed_and_started_again(
+    tmp_path: Path,
+) -> None:
+    """A call into a driver that never returns and holds the interpreter: nothing inside notices."""
+    marks = tmp_path / "marks"
+    command = script(
+        tmp_path,
+        "import asyncio, os, signal\n"
+        "from foodcritic import supervise\n"
+        f"marks = open({str(marks)!r}, 'a')\n"
+        "if not marks.tell():\n"
+        "    print('hangs', file=marks, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "print('loaded', file=marks, flush=True)\n"
+        "asyncio.run(supervise.orphaned(asyncio.Event()))",
+    )
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+
+    with structlog.testing.capture_logs() as logged:
+        tending_ = asyncio.create_task(
+            tending.tend(command, stop, died=died, instead=(), stuck=3.0, first_wait=0.01)
+        )
+        await until(lambda: marks.exists() and "loaded" in marks.read_text())
+        await asyncio.sleep(5)  # what has loaded does nothing until it is asked
+        stop.set()
+        await asyncio.wait_for(tending_, HANG)
+    assert [line["pid"] for line in logged if line["event"] == "child.stuck"] == dead
+    assert len(dead) == 1
+
+
+@pytest.mark.long
+async def test_a_child_that_loads_for_long_is_left_to_it(tmp_path: Path) -> None:
+    command = script(
+        tmp_path,
+        "import time\n"
+        "until = time.monotonic() + 6\n"
+        "while time.monotonic() < until: pass\n"
+        "raise SystemExit(3)",
+    )
+    stop, dead = asyncio.Event(), list[int]()
+
+    async def died(pid: int) -> None:
+        dead.append(pid)
+        stop.set()
+
+    with structlog.testing.capture_logs() as logged:
+        await supervise.keep("child", command, stop, died=died, stuck=2.0)
+    assert [line["event"] for line in logged] == ["child.started", "child.died"]
+    assert logged[1]["code"] == 3
+
+
 async def test_a_child_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     command = script(

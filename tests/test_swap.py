@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from engine import Engine, choice, hub, openvino, swap, versions, worker
 from engine.swap import Holder
@@ -61,6 +62,35 @@ async def test_a_server_that_still_loads_its_model_is_waited_for(
     answers.append(EngineAway("still refused"))
     with pytest.raises(ModelError, match="still refused"):
         await swap.first(db, db.settings)
+
+
+async def test_a_model_that_takes_long_to_load_is_said_in_the_log(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again after twice as long, and no more once it is there: nobody else would know why."""
+    there = asyncio.Event()
+
+    async def load(_: object) -> Engine:
+        await there.wait()
+        return Scripted()
+
+    monkeypatch.setattr(versions, "LONG", 0.01)
+    monkeypatch.setattr("engine.load", load)
+    settings = db.settings.model_copy(update={"model": "ORG/NAME"})
+    with structlog.testing.capture_logs() as logged:
+        loading = asyncio.ensure_future(versions.loader(settings, None)())
+        async with asyncio.timeout(WAIT):
+            while len(logged) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        there.set()
+        await loading
+        said = len(logged)
+        await asyncio.sleep(0.2)
+    assert len(logged) == said
+    assert {(line["event"], line["model"]) for line in logged} == {
+        ("engine.loads_long", "ORG/NAME")
+    }
+    assert [line["seconds"] for line in logged[:3]] == [0.01, 0.02, 0.04]
 
 
 async def ask(db: Database, key: str) -> Job:
