@@ -108,7 +108,7 @@ async def run(
     try:
         bot = make_bot(settings, pace, ledger)
         try:
-            if await reach(bot, settings.telegram_api, stop):
+            if await reach(bot, settings, stop):
                 await serve(settings, db, bot, stop, pace, withdraw)
         finally:
             for request in bot._request:
@@ -133,21 +133,36 @@ async def remembered(settings: Settings) -> Ledger | None:
     return None
 
 
-async def reach(bot: MeteredBot, address: str, stop: asyncio.Event) -> bool:
+async def reach(bot: MeteredBot, settings: Settings, stop: asyncio.Event) -> bool:
     """Wait until Telegram answers; False: told to stop before."""
-    while not stop.is_set():
+    knocking = asyncio.create_task(_knock(bot, settings), name="knock")
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([knocking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            log.info("bot.stopping")
+            return False
+        await knocking
+        return True
+    finally:
+        await cancel([knocking, stopping])
+
+
+async def _knock(bot: MeteredBot, settings: Settings) -> None:
+    while True:
         try:
             await bot.initialize()
-            return True
+            if not settings.webhook_url:
+                await bot.delete_webhook()
+            return
         except InvalidToken as error:
             raise SettingsError(
                 "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"
             ) from error
         except NetworkError as error:
+            address = settings.telegram_api
             log.warning("bot.telegram_unreachable", address=address, reason=error.message)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), KNOCK)
-    return False
+            await asyncio.sleep(KNOCK)
 
 
 async def serve(
@@ -204,7 +219,6 @@ async def serve(
         if settings.webhook_url:
             await stack.enter_async_context(webhook.open_door(db, bot, source, settings))
         else:
-            await bot.delete_webhook()
             polls = inbox.poll(db, bot, source, calm, scale=pace.scale)
             polling = asyncio.create_task(polls, name="poll")
             parts.append(polling)

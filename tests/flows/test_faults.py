@@ -175,6 +175,48 @@ async def test_drafts_and_status_never_exceed_a_private_chats_budget(tmp_path: P
         assert len(ann.visible()) == 4
 
 
+async def test_a_bot_that_waits_for_telegram_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """And not once it has given up: something in between takes its calls and answers none."""
+    asked, stop = asyncio.Event(), asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, telegram() as tg:
+        address = f"http://127.0.0.1:{port}"
+        config = configured(tmp_path, tg).model_copy(update={"telegram_api": address})
+        await migrated(config)
+        async with database.connected(config) as db:
+            running = asyncio.create_task(app.run(config, db, stop))
+            await asyncio.wait_for(asked.wait(), 60)
+            stop.set()
+            await asyncio.wait_for(running, 60)
+
+
+async def test_a_bot_that_starts_while_telegram_goes_away_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "KNOCK", 0.01)
+    async with telegram() as tg:
+        fault = Fault(kind=Kind.SERVER_ERROR, method="deleteWebhook", times=3)
+        tg.world.faults.append(fault)
+        config, stop = configured(tmp_path, tg), asyncio.Event()
+        await migrated(config)
+        async with database.connected(config) as db:
+            running = asyncio.create_task(app.run(config, db, stop))
+            ann = tg.person("Ann")
+            ann.says("/start")
+            await ann.sees("I am a food critic")
+            stop.set()
+            await asyncio.wait_for(running, 60)
+    assert _used_up(fault)
+
+
 @pytest.mark.long
 async def test_a_full_page_of_people_at_once_is_taken_up_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
