@@ -32,7 +32,7 @@ from bot.courier import Courier
 from bot.desk import Desk, language, say
 from bot.dispatch import Dispatcher
 from bot.ledger import Ledger
-from foodcritic import privacy
+from foodcritic import privacy, signals
 from foodcritic.db import Database
 from foodcritic.errors import SettingsError
 from foodcritic.privacy import Withdraw
@@ -108,7 +108,7 @@ async def run(
     try:
         bot = make_bot(settings, pace, ledger)
         try:
-            if await reach(bot, settings, stop):
+            if await signals.unless(stop, reach(bot, settings)):
                 await serve(settings, db, bot, stop, pace, withdraw)
         finally:
             for request in bot._request:
@@ -133,28 +133,14 @@ async def remembered(settings: Settings) -> Ledger | None:
     return None
 
 
-async def reach(bot: MeteredBot, settings: Settings, stop: asyncio.Event) -> bool:
-    """Wait until Telegram answers; False: told to stop before."""
-    knocking = asyncio.create_task(_knock(bot, settings), name="knock")
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([knocking, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            log.info("bot.stopping")
-            return False
-        await knocking
-        return True
-    finally:
-        await cancel([knocking, stopping])
-
-
-async def _knock(bot: MeteredBot, settings: Settings) -> None:
+async def reach(bot: MeteredBot, settings: Settings) -> bool:
+    """Wait until Telegram answers: True, then."""
     while True:
         try:
             await bot.initialize()
             if not settings.webhook_url:
                 await bot.delete_webhook()
-            return
+            return True
         except InvalidToken as error:
             raise SettingsError(
                 "Telegram refuses TELEGRAM_BOT_TOKEN: get a new one from @BotFather"

@@ -29,8 +29,9 @@ from foodcritic import signals, supervise
 from foodcritic.errors import FoodcriticError
 
 if TYPE_CHECKING:
-    from engine import Engine
+    from engine import Engine, swap
     from foodcritic.db import Database
+    from foodcritic.registry import Role
     from foodcritic.settings import Settings
 
 SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
@@ -187,11 +188,13 @@ async def _worker(
 ) -> None:
     from engine import swap, worker
 
-    holder = swap.Holder(loaded) if loaded else await swap.first(db, settings)
+    holder = swap.Holder(loaded) if loaded else await _first(db, settings, stop)
     memes, second = None, settings.for_memes()
     try:
-        if settings.meme_model:
-            memes = await swap.first(db, second, "meme")
+        if holder and settings.meme_model:
+            memes = await _first(db, second, stop, "meme")
+        if holder is None or (settings.meme_model and memes is None):
+            return
         parts = {
             "answers": _mortal(worker.run(db, holder, settings, stop, memes)),
             "models": swap.follow(
@@ -206,6 +209,22 @@ async def _worker(
         for held in (holder, memes):
             if held is not None:
                 await held.close()
+
+
+async def _first(
+    db: Database, settings: Settings, stop: asyncio.Event, role: Role = "critic"
+) -> swap.Holder | None:
+    """The engine to begin with; None: told to stop before it was loaded.
+
+    The thread that loads it cannot be told, and this process would wait for it at its end.
+    """
+    from engine import swap
+
+    holder = await signals.unless(stop, swap.first(db, settings, role))
+    if holder is None:
+        log.info("worker.stopped", loaded=False)
+        supervise.end_within(STOP_WITHIN, 0)
+    return holder
 
 
 async def _mortal(part: Part) -> None:

@@ -7,12 +7,13 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from types import FrameType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import typer
 
+T = TypeVar("T")
 _FATAL: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,6 +36,18 @@ async def stopping() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in _FATAL:
             loop.remove_signal_handler(number)
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns; None: told to stop before, so that it was cancelled."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> None:

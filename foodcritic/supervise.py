@@ -159,12 +159,12 @@ async def orphaned(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-def end_within(seconds: float) -> None:
+def end_within(seconds: float, code: int = 1) -> None:
     """End this process after so many seconds, if it has not ended by then: no clean-up, no wait.
 
     For a process whose native code hangs: Python's own way out would wait for it.
     """
-    timer = threading.Timer(seconds, os._exit, (1,))
+    timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
 
@@ -249,5 +249,8 @@ async def _end(name: str, child: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(child.wait(), STOP_WITHIN)
         except TimeoutError:
             log.error("child.killed", child=name, within=STOP_WITHIN)
-            child.kill()
-            await child.wait()
+        finally:  # also when we are cancelled: it would hold on to its GPU
+            if child.returncode is None:
+                child.kill()
+                with contextlib.suppress(TimeoutError):  # inside a driver not even that ends it
+                    await asyncio.wait_for(child.wait(), STOP_WITHIN / 10)

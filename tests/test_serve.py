@@ -193,3 +193,31 @@ async def test_a_worker_whose_engine_died_ends_even_where_the_engine_holds_on(
         _, said = await process.communicate()
     assert process.returncode == 1
     assert b"it hangs" in said
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_loads_its_model_does(tmp_path: Path) -> None:
+    """However long the thread would go on that loads, and without an error in the log."""
+    code = (
+        "import threading\n"
+        "from engine import openvino\n"
+        "from foodcritic import serve\n"
+        "def load(*_, **__):\n"
+        "    print('loading', flush=True)\n"
+        "    threading.Event().wait()\n"
+        "openvino.load = load\n"
+        "serve.STOP_WITHIN = 1.0\n"
+        "serve.worker()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code),
+        env={**os.environ, "FOODCRITIC_HOME": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60):
+        await until_said(process, "loading")
+        process.send_signal(signal.SIGTERM)
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"process.cancelled" not in said
+    assert b"error" not in said

@@ -295,6 +295,30 @@ async def test_a_child_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> N
     assert mark.read_text() == "stopped"
 
 
+async def test_a_child_that_does_not_stop_is_killed_before_nobody_watches_it_any_more(
+    tmp_path: Path,
+) -> None:
+    """One that hangs hears no SIGTERM, and would keep its GPU beyond our end."""
+    mark = tmp_path / "mark"
+    command = script(
+        tmp_path,
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(600)",
+    )
+    stop = asyncio.Event()
+    keeping = asyncio.create_task(supervise.keep("child", command, stop))
+    await until(lambda: mark.exists() and bool(mark.read_text()))
+    stop.set()
+    await asyncio.sleep(0.1)
+    keeping.cancel()  # as what waits no longer for a part does
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(keeping, HANG)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
 async def test_a_child_that_stops_being_well_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
