@@ -499,7 +499,7 @@ async def test_the_bundled_model_judges_a_sample_and_answers_a_question(
         await quiet(page, 2)
         assert len(await page.locator(ANSWERS).nth(1).inner_text()) > 10
         if folder := os.environ.get("FOODCRITIC_SCREENSHOTS"):
-            await page.set_viewport_size({"width": 1240, "height": 1060})
+            await page.set_viewport_size({"width": 1240, "height": 1140})
             await page.mouse.click(620, 110)  # nothing is pointed at or being typed into
             await page.screenshot(path=Path(folder) / "web.png")
             await page.emulate_media(color_scheme="dark")
