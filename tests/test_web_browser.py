@@ -324,6 +324,7 @@ async def test_the_queue_position_is_shown_while_waiting(
         await send(page, "", dish(1))
         waiting = page.locator(".fc-waiting")
         await expect(waiting).to_contain_text("2 questions are before yours")
+        await expect(page.locator("#fc-chat .message-buttons-left").last).to_be_hidden()
         assert (await queue.claim(kitchen, "somebody")) is not None
         await expect(waiting).to_contain_text("One question is before yours")
         await page.click("#fc-box .stop-button")
