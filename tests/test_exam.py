@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from engine import openvino
 from foodcritic import registry, runs
@@ -207,6 +207,19 @@ async def test_a_report_shows_both_answers_and_escapes_what_models_say(
             assert picture.width > 1000
     rows = report.rows(exam, before, after)
     assert [(row.before.right, row.after.right) for row in rows] == [(False, True), (False, False)]
+    assert rows[1].after.named == "It names no dish", "nor does it say that it sees none"
+
+
+async def test_the_picture_of_a_report_says_why(db: Database) -> None:
+    """“0 % → 100 %, rejected” alone would be a riddle."""
+    run = await runs.create(db, "nano-corrections", actor="shell")
+    few = tuple(Pair(name=str(n), live=0, candidate=1) for n in range(5))
+    slow = gate.Latency(first_token=(0.1, 0.9), each_token=(0.01, 0.01))
+    shown = [
+        report.poster([], run, BARE, BARE, gate.judge(Measured(corrections=few, latency=one)))
+        for one in (None, slow)
+    ]
+    assert ImageChops.difference(*shown).getbbox()
 
 
 # Publishing

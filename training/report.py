@@ -40,6 +40,8 @@ DATASET: Final = withdrawn.DATASET
 ROWS: Final = 5
 WIDE, TALL, PHOTO, GAP = 1500, 330, 290, 36
 RIGHT, WRONG = (74, 133, 80), (148, 58, 48)
+#: What stands for the name where an answer neither gives one nor says that it sees no dish.
+UNNAMED: Final[dict[Lang, str]] = {"zh": "没有说出菜名", "en": "It names no dish"}
 #: Clusters of an answer that fit beside a photo.
 EXCERPT: Final = 118
 
@@ -129,7 +131,8 @@ def poster(
         _put(image, about, "text", GAP, 148, WIDE // 2, 34, SOFT)
     said = "promoted" if verdict.passed else "rejected"
     shade = RIGHT if verdict.passed else WRONG
-    _put(image, f"run {run.id}: {said}", "bold", columns[1], 60, width, 52, shade)
+    _put(image, f"run {run.id}: {said}", "bold", columns[1], 40, width, 52, shade)
+    _put(image, verdict.summary, "text", columns[1], 110, width, 26, SOFT, 90)
     heads = (("微调前 · before", live.model, SOFT), ("微调后 · after", candidate.model, INK))
     for x, (title, model, ink) in zip(columns, heads, strict=True):
         _put(image, f"{title} · {model}", "bold", x, 206, width, 30, ink)
@@ -164,7 +167,9 @@ def _mark(image: Image.Image, x: float, y: float, *, right: bool) -> int:
 def _side(answer: str, dish: str | None, lang: Lang) -> Side:
     read = critique.parse(answer)
     names = (read.dish_zh, read.dish_en) if lang == "zh" else (read.dish_en, read.dish_zh)
-    named = names[0] or names[1] or critique.NO_DISH[lang].strip("*")
+    refused = any(words.strip("*") in answer for words in critique.NO_DISH.values())
+    none = critique.NO_DISH[lang].strip("*") if refused else UNNAMED[lang]
+    named = names[0] or names[1] or none
     right = None
     if dish:
         right = any(_key(name) == _key(dish) for name in names if name)
@@ -249,7 +254,8 @@ _PAGE: Final = _ENVIRONMENT.from_string("""<!doctype html>
         max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
  h1 { margin-bottom: 0 } .soft { color: #84776c } .yes { color: #4a8550 } .no { color: #943a30 }
  table { border-collapse: collapse; width: 100% }
- td, th { text-align: left; vertical-align: top; padding: .5rem; border-top: 1px solid #e8dfd3 }
+ td, th { text-align: left; vertical-align: top; padding: .5rem; border-top: 1px solid #e8dfd3;
+        overflow-wrap: anywhere }
  .answers td { width: 40% } .answers td:first-child { width: 20% }
  .answers img { width: 100%; border-radius: 6px } pre { white-space: pre-wrap; font: inherit;
  margin: 0 } img.curve { max-width: 100% }
