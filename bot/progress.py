@@ -113,6 +113,8 @@ class Progress:
         if where.learning is not None:
             minutes = math.ceil(where.learning / 60)
             return texts.text(watch.lang, "learning", ahead=where.ahead, minutes=minutes)
+        if where.loading:
+            return texts.text(watch.lang, "opening", ahead=where.ahead)
         if where.ahead == 0 and where.seconds < 1:
             return texts.text(watch.lang, "looking")
         return texts.text(watch.lang, "queued", ahead=where.ahead, seconds=round(where.seconds))

@@ -153,7 +153,7 @@ async def first(db: Database, settings: Settings, role: Role = "critic") -> Hold
     if training is not None and await asyncio.to_thread(choice.exclusive, settings):
         log.info("swap.paused", run=training.id)
         return Holder(None, await registry.live(db, role))
-    async with _on_gpu(db, role, settings):
+    async with _on_gpu(db, role, settings, loads=True):
         return await _first(db, settings, role)
 
 
@@ -196,7 +196,6 @@ async def follow(
         EngineError, ModelError: nothing can be loaded any more, not even what served before.
     """
     refused: list[int | None] = []
-    paused = False
     async with (
         wake.listen(db, registry.TOPIC, runs.TOPIC) as bell,
         contextlib.AsyncExitStack() as telling,
@@ -213,10 +212,9 @@ async def follow(
                     async with _on_gpu(db, role):
                         await holder.pause()
                     await registry.hold_gpu(db, role, held=False)
-                await registry.say_paused(db, role, paused=True)
-                paused = True
+                await registry.say_away(db, role, "learning")
             elif other:  # after a pause, too: what serves no more is not loaded once again
-                async with _on_gpu(db, role) if alone else contextlib.nullcontext():
+                async with _on_gpu(db, role, loads=True) if alone else contextlib.nullcontext():
                     swapped = await _change(db, holder, settings, role, wanted, alone=alone)
                 if not swapped:
                     refused = [_id(wanted)]
@@ -226,29 +224,33 @@ async def follow(
                     telling.push_async_callback(_end, task)
                 continue
             elif held is None:
-                async with _on_gpu(db, role):
+                async with _on_gpu(db, role, loads=True):
                     await holder.resume(loader(settings, holder.version))
                 await _say(db, settings, role, holder)
                 log.info("swap.resumed")
             if getattr(holder.engine, "exclusive", False):
                 await registry.hold_gpu(db, role, held=True)
-            if paused and holder.engine is not None:
-                await registry.say_paused(db, role, paused=False)
-                paused = False
             await bell.wait(LOOK)
 
 
 @contextlib.asynccontextmanager
-async def _on_gpu(db: Database, role: Role, maybe: Settings | None = None) -> AsyncIterator[None]:
+async def _on_gpu(
+    db: Database, role: Role, maybe: Settings | None = None, *, loads: bool = False
+) -> AsyncIterator[None]:
     """Tell meanwhile that the GPU is ours: a model is closed or loaded, which may take minutes.
 
-    `maybe`: only if these settings come to it.
+    `maybe`: only if these settings come to it. `loads`: nobody is answered before it is loaded,
+    be it on a GPU or not.
     """
 
     async def tell() -> None:
         chosen = None if maybe is None else await asyncio.to_thread(choice.choose, maybe)
-        while chosen is None or chosen.kind == "lmdeploy":
-            await registry.hold_gpu(db, role, held=True)
+        ours = chosen is None or chosen.kind == "lmdeploy"
+        while ours or loads:
+            if loads:
+                await registry.say_away(db, role, "loading")
+            if ours:
+                await registry.hold_gpu(db, role, held=True)
             await asyncio.sleep(LOOK)
 
     telling = asyncio.create_task(tell())
@@ -256,6 +258,8 @@ async def _on_gpu(db: Database, role: Role, maybe: Settings | None = None) -> As
         yield
     finally:
         await _end(telling)
+        if loads:
+            await registry.say_away(db, role, None)
 
 
 async def _end(task: asyncio.Future[None]) -> None:

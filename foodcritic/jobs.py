@@ -126,6 +126,8 @@ class Position:
     seconds: float
     #: seconds that a training run which answers wait for trains yet; 0: unknown; None: they do not
     learning: float | None = None
+    #: nobody answers before a model is loaded
+    loading: bool = False
 
 
 _SHOWN = (

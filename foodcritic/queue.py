@@ -16,7 +16,7 @@
     await fail(db, job, "engine", retry=True)       try again if attempts are left, else an apology
     await release(db, job)                          give it back untried (graceful stop)
     await cancel(db, job_id)                        at any stage
-    await position(db, job_id)                      Position(ahead, seconds, learning)
+    await position(db, job_id)                      Position(ahead, seconds, …)
     await undelivered(db, channel, courier)         the outbox, see `foodcritic.outbox`
 
 A claim is a lease of `LEASE`, renewed by progress. A worker that dies lets it run out; the next
@@ -40,7 +40,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import jobs, runs, tables
+from foodcritic import jobs, registry, runs, tables
 from foodcritic.columns import ACTIVE, FINISHED, JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import JobNotFound, QueueFull
@@ -263,8 +263,8 @@ async def position(db: Database, job_id: int) -> Position:
     """How many jobs come before it and for about how long; raises `JobNotFound`.
 
     The estimate is the mean duration of the last answers, for the jobs ahead and half of those
-    being done, over as many at a time as are being done now. Where nothing is being done, a
-    training run may have the GPU.
+    being done, over as many at a time as are being done now. Where nothing is being done, a worker
+    may be away.
     """
     async with db.read() as session:
         row = (
@@ -280,11 +280,12 @@ async def position(db: Database, job_id: int) -> Position:
             .select_from(JOBS)
             .where(jobs.TODO, sa.tuple_(_C.turn, _C.id) < mine)
         )
-        busy = await session.scalar(_BUSY)
+        away = None if await session.scalar(_BUSY) else await registry.away(session, db)
         return Position(
             ahead=ahead or 0,
             seconds=await _seconds(session, ahead or 0),
-            learning=None if busy else await runs.pausing(session, db),
+            learning=await runs.left(session, db) if away == "learning" else None,
+            loading=away == "loading",
         )
 
 

@@ -39,7 +39,10 @@ NANO: Final = "nano"
 #: what a change of the registry rings
 TOPIC: Final = "models"
 
-#: how long a worker that holds the GPU, or waits for it, may be silent before it counts as dead
+#: why a worker does not answer: a training run has its GPU, or its model is being loaded
+Away = Literal["learning", "loading"]
+
+#: how long a worker that holds the GPU, or is away, may be silent about it before it counts as dead
 GPU_TOLD: Final = timedelta(seconds=20)
 #: any number, the same for all of us
 _LOCK: Final = 0xF00D11FE
@@ -253,44 +256,54 @@ async def hold_gpu(db: Database, role: Role = "critic", *, held: bool) -> None:
     Each for itself: of two models on a card, or two workers, one may be closed long before the
     other.
     """
-    await _tell(db, _here("gpu"), role, held)
+    await _tell(db, "gpu", role, {} if held else None)
 
 
 async def gpu_held(db: Database) -> bool:
     """Whether a worker of this machine had the GPU a moment ago."""
     async with db.read() as session:
-        return await _told(session, db, _here("gpu"))
+        return bool(await _told(session, db, _here("gpu")))
 
 
-async def say_paused(db: Database, role: Role = "critic", *, paused: bool) -> None:
-    """A worker tells, again and again, that it waits for a training run to end; or no more."""
-    await _tell(db, _here("paused"), role, paused)
+async def say_away(db: Database, role: Role, why: Away | None) -> None:
+    """A worker tells, again and again, that it does not answer, and why; None: it does."""
+    await _tell(db, "away", role, None if why is None else {"why": why})
 
 
-async def paused(session: AsyncSession, db: Database) -> bool:
-    """Whether a worker waited for a training run a moment ago, and none had a GPU anywhere."""
-    return await _told(session, db, "paused:") and not await _told(session, db, "gpu:")
+async def away(session: AsyncSession, db: Database) -> Away | None:
+    """Why a worker's critic did not answer a moment ago; None where another's had a GPU."""
+    absent = await _told(session, db, "away:", "critic")
+    held = await _told(session, db, "gpu:", "critic") if absent else {}
+    if held.keys() - absent.keys():
+        return None
+    reasons = [said["why"] for said in absent.values()]
+    return "learning" if "learning" in reasons else "loading" if reasons else None
 
 
-async def _tell(db: Database, kind: str, role: Role, on: bool) -> None:
-    name, silent = f"{kind}{_ME}:{role}", db.now() - GPU_TOLD
+async def _tell(db: Database, kind: str, role: Role, said: dict[str, str] | None) -> None:
+    ours, silent = _here(kind), db.now() - GPU_TOLD
+    name = f"{ours}{_ME}:{role}"
     async with db.write(durable=False) as session:
-        if on:
-            dead = tables.Switch.name.startswith(kind, autoescape=True)
+        if said is not None:
+            dead = tables.Switch.name.startswith(ours, autoescape=True)
             await session.execute(
                 sa.delete(tables.Switch).where(dead, tables.Switch.changed < silent)
             )
-            await session.merge(tables.Switch(name=name, value={}, changed=db.now()))
+            await session.merge(tables.Switch(name=name, value=said, changed=db.now()))
         else:
             await session.execute(sa.delete(tables.Switch).where(tables.Switch.name == name))
             db.ring(session, TOPIC)
 
 
-async def _told(session: AsyncSession, db: Database, kind: str) -> bool:
-    """Whether a worker told so a moment ago."""
-    said = tables.Switch.name.startswith(kind, autoescape=True)
-    fresh = tables.Switch.changed > db.now() - GPU_TOLD
-    return bool(await session.scalar(sa.select(sa.exists().where(said, fresh))))
+async def _told(session: AsyncSession, db: Database, kind: str, role: str = "") -> dict[str, Any]:
+    """What workers told a moment ago, by who they are."""
+    S = tables.Switch
+    asked = sa.select(S.name, S.value).where(
+        S.name.startswith(kind, autoescape=True),
+        S.name.endswith(role, autoescape=True),
+        S.changed > db.now() - GPU_TOLD,
+    )
+    return {row.name.partition(":")[2]: row.value for row in await session.execute(asked)}
 
 
 def _here(kind: str) -> str:

@@ -259,13 +259,13 @@ async def training(db: Database) -> Run | None:
         return await _training(session, db)
 
 
-async def pausing(session: AsyncSession, db: Database) -> float | None:
-    """For how many seconds a run that serving waits for trains yet.
+async def left(session: AsyncSession, db: Database) -> float | None:
+    """For how many seconds the run that may need the GPU trains yet; None: there is none.
 
-    0: nobody knows, as before it trains and while it is judged. None: somebody serves.
+    0: nobody knows, as before it trains and while it is judged.
     """
     run = await _training(session, db)
-    if run is None or not await registry.paused(session, db):
+    if run is None:
         return None
     S = tables.RunStep
     newest = sa.select(S.metrics).where(S.run_id == run.id).order_by(S.step.desc()).limit(1)

@@ -470,6 +470,45 @@ async def test_a_worker_that_died_does_not_hold_the_gpu_for_ever(
     assert not await registry.gpu_held(db)
 
 
+async def test_who_waits_for_a_model_to_be_loaded_is_told(db: Database) -> None:
+    """Also of one that is waited for somewhere else, and not of one that is loaded beside."""
+    job = await ask(db, "a")
+    loading, opened = asyncio.Event(), asyncio.Event()
+
+    async def load() -> Closing:
+        loading.set()
+        await opened.wait()
+        return Closing(model="new")
+
+    async def told() -> bool:
+        return (await queue.position(db, job.id)).loading
+
+    assert not await told()
+    async with swap._on_gpu(db, "critic", db.settings, loads=True):
+        async with asyncio.timeout(WAIT):
+            while not await told():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not await registry.gpu_held(db)
+    assert not await told()
+    made, holder = await version(db, "one"), Holder(Closing(model="old", exclusive=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swap, "loader", lambda *_: load)
+        stop = asyncio.Event()
+        following = asyncio.create_task(swap.follow(db, holder, db.settings, stop))
+        await registry.promote(db, made.name)
+        await asyncio.wait_for(loading.wait(), WAIT)
+        async with asyncio.timeout(WAIT):
+            while not await told():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        opened.set()
+        await until(holder, "new")
+        async with asyncio.timeout(WAIT):
+            while await told():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_nobody_is_told_of_a_run_that_answers_do_not_wait_for(
     db: Database, clock: Clock
 ) -> None:
@@ -483,15 +522,19 @@ async def test_nobody_is_told_of_a_run_that_answers_do_not_wait_for(
         return (await queue.position(db, job.id)).learning
 
     assert await learning() is None, "a worker on a CPU goes on"
-    await registry.say_paused(db, paused=True)
+    await registry.say_away(db, "critic", "learning")
     assert await learning() == 0
-    await registry.hold_gpu(db, held=True)
-    assert await learning() is None, "another worker answers"
-    await registry.hold_gpu(db, held=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_ME", "another")
+        await registry.hold_gpu(db, "meme", held=True)
+        assert await learning() == 0
+        await registry.hold_gpu(db, held=True)
+        assert await learning() is None, "another worker answers"
+        await registry.hold_gpu(db, held=False)
     clock.forward(seconds=registry.GPU_TOLD.total_seconds() + 1)
     await runs.renew(db, run)
     assert await learning() is None, "the worker died"
-    await registry.say_paused(db, paused=True)
+    await registry.say_away(db, "critic", "learning")
     other = await ask(db, "b")
     assert await queue.claim(db, "another") is not None
     waiting = [one for one in (job, other) if (await queue.get(db, one.id)).status == "todo"]

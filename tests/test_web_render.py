@@ -90,6 +90,8 @@ def test_waiting_shows_the_place_in_the_queue() -> None:
     assert "is kept. About 2 min of training are left" in said
     said = answer(ZH, Position(ahead=0, seconds=0.0, learning=0.0), status=JobStatus.TODO)
     assert "学完就回答你<" in said
+    where = Position(ahead=0, seconds=0.0, loading=True)
+    assert "the model is being loaded" in answer(status=JobStatus.TODO, position=where)
 
 
 @pytest.mark.parametrize(

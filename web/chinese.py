@@ -52,6 +52,7 @@ ZH: Final = Texts(
     about_seconds="，大约等 {seconds} 秒",
     learning="正在学大家教的，学完就回答你",
     about_minutes="。训练大约还要 {minutes} 分钟，之后是考试",
+    opening="刚开门，模型正在加载，马上就回答你",
     stopped="已停止。",
     score="满分十分，得 {score} 分",
     unsure="拿不准，可能是：",

@@ -55,6 +55,7 @@ EN: Final = Texts(
     about_seconds=", about {seconds} s to wait",
     learning="Learning from people's corrections right now; your question is kept",
     about_minutes=". About {minutes} min of training are left, then an exam",
+    opening="Just opening: the model is being loaded; your question is kept",
     stopped="Stopped.",
     score="{score} out of 10",
     unsure="Not sure. What it might be:",

@@ -65,6 +65,7 @@ class Texts:
     about_seconds: str
     learning: str
     about_minutes: str
+    opening: str
     stopped: str
     # an answer
     score: str
@@ -212,6 +213,8 @@ class Texts:
         if position.learning is not None:
             left = math.ceil(position.learning / 60)
             return self.learning + (self.about_minutes.format(minutes=left) if left else "")
+        if position.loading:
+            return self.opening
         if position.ahead == 0:
             return self.looking
         queued = self.queued_one if position.ahead == 1 else self.queued_many

@@ -63,6 +63,12 @@ learning =
         [one] { " " }One question is before yours.
        *[other] { " " }{ $ahead } questions are before yours.
     }
+opening =
+    👩‍🍳 I am just opening: my model is being loaded. Your question is kept.{ $ahead ->
+        [0] { "" }
+        [one] { " " }One question is before yours.
+       *[other] { " " }{ $ahead } questions are before yours.
+    }
 button-stop = ⏹ Stop
 button-again = 🔁 Try again
 stopped = ⏹ Stopped.

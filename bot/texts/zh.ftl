@@ -60,6 +60,11 @@ learning =
         [0] { "" }
        *[other] 前面还有 { $ahead } 个问题。
     }
+opening =
+    👩‍🍳 刚开门，模型正在加载，马上就回答你。{ $ahead ->
+        [0] { "" }
+       *[other] 前面还有 { $ahead } 个问题。
+    }
 button-stop = ⏹ 停止
 button-again = 🔁 再试一次
 stopped = ⏹ 已停止。

@@ -43,7 +43,7 @@ async def steps(db: Database, run: Run, count: int) -> None:
 
 async def paused(db: Database) -> bool:
     async with db.read() as session:
-        return await registry.paused(session, db)
+        return await registry.away(session, db) == "learning"
 
 
 def pairs(count: int, live: float, candidate: float) -> tuple[gate.Pair, ...]:
