@@ -25,7 +25,7 @@ from foodcritic.settings import Settings
 from tests import datakit
 from tests.conftest import CHARACTERS
 from tests.datakit import kept, photo, said, source, write
-from training import dataset, foreign, imports, naming
+from training import dataset, foreign, forget, imports, naming, unfinished
 from training.examples import Example
 
 TEXT = st.text(CHARACTERS, min_size=1, max_size=20).filter(lambda text: prompts.clean(text) != "")
@@ -133,6 +133,28 @@ def test_a_snapshot_that_lost_a_file_is_not_taken_for_what_is_exported(tmp_path:
     (made.folder / "val.json").unlink()
     with pytest.raises(DatasetError, match="was changed"):
         export(tmp_path, said(1, kept(tmp_path, photo(1))))
+
+
+def test_what_a_killed_export_left_goes_and_none_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People's photos and words are in it, and no command knows it."""
+    left, filled, living = tmp_path / "datasets" / ".part-dead", dataset._fill, list[bool]()
+
+    def fill(folder: Path, made: dataset.Draft) -> None:
+        filled(folder, made)
+        unfinished.sweep(folder.parent)
+        living.append(folder.exists())
+
+    monkeypatch.setattr(dataset, "_fill", fill)
+    (left / "images").mkdir(parents=True)
+    (left / "train.json").write_text("[")
+    export(tmp_path, said(1, kept(tmp_path, photo(1))))
+    assert living == [True]
+    assert not left.exists()
+    left.mkdir()
+    forget.forget(tmp_path, photos=["0" * 64])
+    assert not left.exists()
 
 
 def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:

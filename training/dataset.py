@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ from training import (
     naming,
     pictures,
     trained,
+    unfinished,
     withdrawn,
 )
 from training.card import Card
@@ -168,8 +168,7 @@ def write(home: Path, made: Draft) -> Snapshot:
     """
     root = home / "datasets"
     pictures.private(root)
-    work = Path(tempfile.mkdtemp(dir=root, prefix=".part-"))
-    try:
+    with unfinished.work(root) as work:
         _fill(work, made)
         name = digest(work)
         folder = root / name
@@ -181,8 +180,6 @@ def write(home: Path, made: Draft) -> Snapshot:
             if not folder.exists():  # it was there, or another process was faster
                 raise
             find(home, name)
-    finally:
-        _remove(work)
     written = Snapshot(id=name, folder=folder)
     _refuse_withdrawn(home, made, written)
     trained.remember(home, made.trained)

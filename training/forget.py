@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from training import dataset, graves, pictures, trained, withdrawn
+from training import dataset, graves, pictures, trained, unfinished, withdrawn
 
 REASON: Final = "somebody whose photo or words it held took them back"
 
@@ -67,6 +67,7 @@ def forget(
         shown = any((folder / dataset.IMAGES / f"{name}.jpg").exists() for name in clean)
         return found or shown
 
+    unfinished.sweep(home / "datasets")
     graves.fill(home / "datasets")
     gone = [made for made in dataset.every(home) if holds(made.folder)]
     withdrawn.reports(home, {made.id for made in gone})
