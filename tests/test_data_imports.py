@@ -358,6 +358,19 @@ def test_a_kept_photo_is_clean(tmp_path: Path) -> None:
     assert kept.path.parent.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".look"])
+def test_a_photo_that_a_power_cut_emptied_is_made_anew(tmp_path: Path, suffix: str) -> None:
+    """As the message about it says: import its dataset again."""
+    store = tmp_path / "photos"
+    before = pictures.keep(store, photo(1))
+    whole = before.path.read_bytes()
+    before.path.with_suffix(suffix).write_bytes(b"")
+    with pytest.raises(DatasetError, match="damaged: import its dataset again"):
+        pictures.get(store, before.id)
+    assert pictures.keep(store, photo(1)) == before
+    assert before.path.read_bytes() == whole
+
+
 def test_a_turn_must_be_a_text() -> None:
     """Also where a reader hands on what a file held."""
     with pytest.raises(DatasetError, match="not a text"):

@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,14 +58,15 @@ def keep(folder: Path, data: bytes) -> Picture:
         PhotoError: it is no photo, damaged or too large.
     """
     name = hashlib.sha256(data).hexdigest()
-    if not all(path.exists() for path in files(folder, name)):
-        image = clean(data)
-        picture, look = files(folder, name)
-        private(picture.parent)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-        put(picture, buffer.getvalue())
-        put(look, lookalikes.look(image).pack())
+    with suppress(DatasetError):  # what is damaged is made anew
+        return get(folder, name)
+    image = clean(data)
+    picture, look = files(folder, name)
+    private(picture.parent)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    put(picture, buffer.getvalue())
+    put(look, lookalikes.look(image).pack())
     return get(folder, name)
 
 
@@ -112,6 +114,8 @@ def put(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(handle)  # or a power cut leaves its name, and nothing in it
         Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
