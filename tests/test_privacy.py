@@ -234,7 +234,12 @@ def test_the_operator_does_the_same_in_the_shell(
     assert "copy.zip: written" in does("export", "telegram:42")
     assert job.photos[0].path.name in " ".join(zipfile.ZipFile("copy.zip").namelist())
     assert "exists" in does("export", "telegram:42")
+    nobody = shell.invoke(app, ["privacy", "export", "telegram:24", "--out", "none.zip"])
+    assert nobody.exit_code == 1
+    assert "nothing is held about telegram:24" in nobody.output
+    assert not Path("none.zip").exists()
     assert "0 questions" in does("sweep")
     assert job.photos[0].path.exists()
     assert "1 questions, 1 photos" in does("forget", "telegram:42", "--yes")
     assert not job.photos[0].path.exists()
+    assert "nothing is held" in does("export", "telegram:42", "--out", "again.zip")

@@ -17,7 +17,7 @@ import typer
 
 from foodcritic import settings as settings_
 from foodcritic.db import Database
-from foodcritic.errors import SettingsError
+from foodcritic.errors import FoodcriticError, SettingsError
 
 app = typer.Typer(
     help="What is held about people: copies, and its end.",
@@ -39,8 +39,14 @@ def export(
     channel, number = _parse(person)
     if out.exists():
         raise SettingsError(f"{out} exists: name a new file")
-    made = _run(lambda db: portability.export(db, db.settings, channel, number, out))
-    for path in made:
+
+    async def write(db: Database) -> tuple[Path, ...]:
+        held, _ = await portability.gather(db, channel, number)
+        if not any(held.values()):
+            raise FoodcriticError(f"nothing is held about {channel}:{number}: no file is written")
+        return await portability.export(db, db.settings, channel, number, out)
+
+    for path in _run(write):
         typer.echo(f"{path}: written")
 
 
