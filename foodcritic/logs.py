@@ -49,7 +49,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging, both to `stream` (default: stderr)."""
     stream = stream or sys.stderr
-    json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
+    json = in_json(settings, stream)
     level = logging.getLevelNamesMapping()[settings.log_level]
     blot = _Blot(
         value.get_secret_value()
@@ -98,6 +98,12 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
         *("uvicorn", "asyncio", "multipart", "python_multipart"),
     ):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+def in_json(settings: Settings, stream: TextIO | None = None) -> bool:
+    """Whether lines are JSON, as `configure` writes them."""
+    stream = stream or sys.stderr
+    return settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
 
 
 def drop_private(

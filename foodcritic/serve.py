@@ -113,10 +113,15 @@ def migrate() -> None:
 
 
 def _settings(*, quiet: bool = False) -> Settings:
-    """The settings, and logs set up by them; `quiet`: only what goes wrong, unless they say."""
+    """The settings, and logs set up by them.
+
+    `quiet`: only what goes wrong, and that for people, unless they say.
+    """
     from foodcritic import logs
 
     settings = settings_.load()
+    if quiet and settings.log_format == "auto":
+        settings = settings.model_copy(update={"log_format": "console"})
     if quiet and "log_level" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_level": "WARNING"})
     logs.configure(settings)
@@ -154,7 +159,8 @@ def _everything(
 ) -> dict[str, Callable[[], Part]]:
     parts: dict[str, Callable[[], Part]] = {}
     if settings.telegram_bot_token is None:
-        out.print("No TELEGRAM_BOT_TOKEN: the page runs without the bot.", style="dim")
+        if not _said(settings, "[dim]No TELEGRAM_BOT_TOKEN: the page runs without the bot.[/dim]"):
+            log.info("bot.absent", reason="no TELEGRAM_BOT_TOKEN")
     else:
         parts["bot"] = partial(_bot, settings, db, stop)
     parts["web"] = partial(_web, settings, db, stop)
@@ -164,6 +170,15 @@ def _everything(
     )
     parts["trainer"] = partial(_trainer, settings, db, stop)
     return parts
+
+
+def _said(settings: Settings, text: str) -> bool:
+    """Say it to people; False: a pipe that gets JSON gets nothing else."""
+    from foodcritic import logs
+
+    if people := out.is_terminal or not logs.in_json(settings):
+        out.print(text)
+    return people
 
 
 async def _bot(settings: Settings, db: Database, stop: asyncio.Event) -> None:
@@ -178,7 +193,7 @@ async def _web(settings: Settings, db: Database, stop: asyncio.Event) -> None:
     from web import app
 
     def ready(url: str) -> None:
-        out.print(f"\n  The critic is at the table: [bold]{url}[/bold]  (Ctrl-C to leave)\n")
+        _said(settings, f"\n  The critic is at the table: [bold]{url}[/bold]  (Ctrl-C to leave)\n")
 
     await app.run(settings, db, stop, ready=ready, withdraw=forget.forget)
 

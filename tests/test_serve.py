@@ -1,6 +1,7 @@
 """Processes: parts run together, end together, and a signal ends them all in time."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -140,6 +141,16 @@ async def test_a_second_ctrl_c_ends_everything_at_once_and_says_so(tmp_path: Pat
         assert "Stopped at once" in rest.decode()
         assert len(rest.splitlines()) == 1
         upload.close()
+
+
+async def test_a_pipe_gets_json_and_nothing_else(tmp_path: Path) -> None:
+    """What people are told on a terminal is an event there."""
+    async with process(tmp_path, "up") as up, asyncio.timeout(HANG):
+        ready = await until_said(up, r"http://127\.0\.0\.1:\d+.*worker\.started")
+        up.send_signal(signal.SIGTERM)
+        rest, _ = await up.communicate()
+    events = [json.loads(line)["event"] for line in (ready.string + rest.decode()).splitlines()]
+    assert {"bot.absent", "web.ready", "web.stopped"} <= {*events}
 
 
 async def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:
