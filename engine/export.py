@@ -42,6 +42,8 @@ COPIED = (
     "foodcritic.json",
     "README.md",
 )
+#: Bytes that a disk with room takes.
+PROBE = 2**20
 _BUILT_FROM = {".json", ".safetensors", ".jinja"}
 
 
@@ -54,6 +56,7 @@ def export(checkpoint: Path, folder: Path, precision: graph.Precision = "fp16") 
     Raises:
         ModelError: the checkpoint is incomplete or no InternVL2 over InternLM2, or `folder` holds
             something else.
+        OSError: it cannot be written, where the disk is full for one.
     """
     config = _config(checkpoint)
     weights = Weights(checkpoint)
@@ -72,7 +75,7 @@ def export(checkpoint: Path, folder: Path, precision: graph.Precision = "fp16") 
             LANGUAGE: lambda: graph.language(weights, config["llm_config"], precision),
         }
         for title, built in build.items():
-            ov.save_model(built(), part / f"{title}.xml", compress_to_fp16=False)
+            _save(built(), part / f"{title}.xml")
         for file in COPIED:
             if (checkpoint / file).exists():
                 shutil.copyfile(checkpoint / file, part / file)
@@ -81,6 +84,18 @@ def export(checkpoint: Path, folder: Path, precision: graph.Precision = "fp16") 
         if folder.exists():
             folder.rename(Path(name) / "old")
         part.rename(folder)
+
+
+def _save(model: ov.Model, file: Path) -> None:
+    try:
+        ov.save_model(model, file, compress_to_fp16=False)
+    except RuntimeError:
+        # A stream of C++ does not say what it could not write for; a file of Python's does.
+        try:
+            (file.parent / "probe").write_bytes(bytes(PROBE))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file.with_suffix(".bin"))) from error
+        raise
 
 
 def check(path: Path) -> None:

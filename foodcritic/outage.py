@@ -31,6 +31,9 @@ _SQLITE: Final = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_CANTOPEN
 _POSTGRESQL: Final = ("08", "53", "57P", "58")
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT)
 
+#: The remedy for what cannot be written there.
+HOME: Final = "FOODCRITIC_HOME must be a folder this user may write to, on a disk with room"
+
 log = structlog.get_logger(__name__)
 
 
@@ -75,6 +78,8 @@ async def outlasted(
 
 def reason(settings: Settings, error: BaseException) -> str:
     """What is wrong and what to do, on one line."""
+    if isinstance(error, OSError) and error.filename:  # any of the home folder
+        return f"{error.filename}: {error.strerror}. {HOME}"
     why = _reason(error)
     return f"{_where(settings)}: {why}. {_remedy(settings, why)}"
 
@@ -125,8 +130,7 @@ def _where(settings: Settings) -> str:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
-        named = f"{error.filename}: " if error.filename else ""
-        return f"{named}{error.strerror or error}"
+        return error.strerror or str(error)
     inner = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig else error
     return str(inner).strip().rstrip(".").splitlines()[0] if str(inner).strip() else repr(inner)
 
@@ -135,5 +139,5 @@ def _remedy(settings: Settings, why: str) -> str:
     if sa.make_url(settings.database).get_backend_name() == "sqlite":
         if "malformed" in why or "not a database" in why:
             return "The file is damaged: put a backup in its place (docs/deploy.md)"
-        return "FOODCRITIC_HOME must be a folder this user may write to, on a disk with room"
+        return HOME
     return "Is it running, and is FOODCRITIC_DATABASE_URL right?"

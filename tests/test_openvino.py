@@ -7,6 +7,7 @@ is shown by `benchmarks/parity.py`.
 import asyncio
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -372,6 +373,21 @@ def test_a_checkpoint_is_built_once_and_again_when_it_changes(
     (source / "foodcritic.json").write_text('{"unsure_below": 0.5}')
     assert export.cached(source, tmp_path / "models") != first
     assert sorted(p.name[:9] for p in (tmp_path / "models").iterdir()) == ["openvino-"] * 2
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    """Here a limit on files; what OpenVINO raises would not say."""
+    code = (
+        "import pathlib, resource, sys\n"
+        "from engine import export\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: export.cached(*map(pathlib.Path, sys.argv[1:]))\n"
+        "except OSError as error: print(error.filename, error.strerror)\n"
+    )
+    command = [sys.executable, "-c", code, str(checkpoint), str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"\.bin File too large", said)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_broken_checkpoint_is_refused_and_leaves_nothing(
