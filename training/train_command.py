@@ -153,7 +153,7 @@ def _rows(made: Forecast) -> Iterator[tuple[str, str]]:
     if made.train is not None:
         more = f", and general ones, {made.general}" if made.general else ""
         yield "conversations", f"{made.train} to learn, {made.val} held out{more}"
-    yield "trains in", made.python or "unknown"
+    yield "trains in", made.python or "an environment that is not made yet (see below)"
     if made.device is not None:
         yield "on", f"{made.device}, {made.memory_gb} GB"
     failed = "failed, see below" if made.refused else "not all made, see below"

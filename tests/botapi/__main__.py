@@ -1,5 +1,6 @@
 """Serve the Bot API emulator alone: `python -m tests.botapi [PORT]`."""
 
+import argparse
 import asyncio
 import contextlib
 import sys
@@ -24,5 +25,7 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Serve the Bot API emulator alone.")
+    parser.add_argument("port", type=int, nargs="?", default=8081)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8081))
+        asyncio.run(main(parser.parse_args().port))
