@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine import Engine
     from engine.critic import Request
 
-#: Between the answers about two photos, and before one about a photo that was chosen.
+#: Before the answer about a photo, but not before the first critique; and between two.
 HEADING: Final = "📷 {number}/{count}\n\n"
 NEXT_PHOTO: Final = f"\n\n{HEADING}"
 
@@ -120,7 +120,9 @@ def parts(request: "Request", most: int) -> list[tuple[str, "Request"]]:
         asked = replace(asked, question=_of_each(asked.question))
     found: list[tuple[str, Request]] = []
     for number in numbers or range(1, len(groups) + 1):
-        heading = NEXT_PHOTO if found else HEADING if numbers else ""
+        # A critique is headed by the name of its dish, which is what reads its first line.
+        first = HEADING if numbers or asked.kind == "question" else ""
+        heading = NEXT_PHOTO if found else first
         shown = _about(asked, groups[number - 1], number)
         found.append((heading.format(number=number, count=len(groups)), shown))
     note = _NOTE[request.lang].format(count=count)
@@ -220,7 +222,7 @@ def _about(request: "Request", photos: Sequence[object], number: int) -> "Reques
 
 
 def _sections(answer: str) -> dict[int, str]:
-    """What an answer says of each photo, by number; of the first without a heading."""
+    """What an answer says of each photo, by number; what has no heading is about the first."""
     first, *others = _HEADED.split(answer)
     first = _NOTED.sub("", first).strip()
     found = {1: first} if first else {}

@@ -99,7 +99,7 @@ async def test_else_each_photo_is_asked_about_and_the_answer_says_why_once() -> 
     request = follow_up("Which one is the healthiest?")
     text, model = await answered(request)
     assert text.startswith(NOTE)
-    assert text.endswith("alone.\n\nYes.\n\n📷 2/3\n\nYes.\n\n📷 3/3\n\nYes.")
+    assert text.endswith("alone.\n\n📷 1/3\n\nYes.\n\n📷 2/3\n\nYes.\n\n📷 3/3\n\nYes.")
     assert [m[0].images for m in model.asked] == [(b"a",), (b"b",), (b"c",)]
     assert {m[-1].text for m in model.asked} == {asked_as("en", "Is it healthy?")}
     again = replace(request, history=(*request.history, Turn(question="Which?", answer=text)))
@@ -115,7 +115,14 @@ async def test_a_comparison_that_comes_with_the_album_is_no_other() -> None:
         assert text.startswith(NOTE)
         assert {m[-1].text.rpartition("\n")[2] for m in model.asked} == {"Question: Is it healthy?"}
     text, _ = await answered(replace(follow_up("Is it healthy?"), history=()))
-    assert text.startswith("Yes.")
+    assert text == "📷 1/3\n\nYes.\n\n📷 2/3\n\nYes.\n\n📷 3/3\n\nYes."
+
+
+async def test_what_was_said_of_the_first_photo_is_its_history() -> None:
+    """Whether the dish's name headed it, as of a critique, or its number."""
+    text, _ = await answered(follow_up("Is it hot?"))
+    _, model = await answered(follow_up("And how is the first one made?", ("Is it hot?", text)))
+    assert [m.text for m in model.asked[0] if m.role == "assistant"] == ["**Ramen** · 8/10", "Yes."]
 
 
 async def test_a_photo_that_there_is_not_is_no_other_one() -> None:

@@ -54,6 +54,20 @@ def test_several_photos_get_a_masthead_each() -> None:
     assert "Photo 2" in shown
 
 
+def test_each_of_several_photos_that_a_question_is_about_is_named() -> None:
+    candidates = [
+        {"name_zh": None, "name_en": name, "probability": 0.5} for name in ("Pho", "Soup")
+    ]
+    shown = answer(
+        kind=JobKind.QUESTION,
+        answer="One at a time.\n\n📷 1/2\n\nHot.\n\n📷 2/2\n\nMild.",
+        critique={"unsure": True, "candidates": candidates},
+        photos=(PHOTO, PHOTO),
+    )
+    order = ("One at a time.", "Photo 1", "Hot.", "fc-doubt", "Photo 2", "Mild.")
+    assert [*order] == sorted(order, key=shown.index)
+
+
 def test_doubt_is_drawn_as_bars_that_never_overflow() -> None:
     candidates = [
         {"name_zh": "越南河粉", "name_en": "Pho", "probability": 1.7},

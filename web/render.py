@@ -25,7 +25,7 @@ WHOLE: Final = '<div class="fc-whole"></div>'
 _STARTED: Final = Position(ahead=0, seconds=0.0)
 # A picture in Markdown would be fetched: it stays text.
 _PICTURE: Final = re.compile(r"!(?=\[)")
-# How an engine that sees one photo at a time heads its answer about another (`engine.albums`).
+# How an engine that sees one photo at a time heads its answer about each (`engine.albums`).
 _NEXT_PHOTO: Final = re.compile(r"\n*📷 (\d+)/\d+\n+")
 
 
@@ -88,13 +88,16 @@ def _critique(job: Job, texts: Texts) -> str:
     candidates = [_candidate(found) for found in judged.get("candidates") or ()]
     first, *others = _NEXT_PHOTO.split(job.answer or "")
     parts = [_about_one(first, candidates, job.kind, spoken)]
-    if judged.get("unsure") and len(candidates) > 1:
-        parts.append(_doubt(candidates, spoken))
+    doubt = _doubt(candidates, spoken) if judged.get("unsure") and len(candidates) > 1 else ""
+    if others[:1] != ["1"]:
+        parts.append(doubt)
     for number, other in zip(others[::2], others[1::2], strict=True):
         parts.append(
             f'<div class="fc-photo-number">{texts.photo_number.format(number=number)}</div>'
         )
         parts.append(_about_one(other, (), job.kind, spoken))
+        if number == "1":
+            parts.append(doubt)
     return "\n\n".join([*filter(None, parts), WHOLE])
 
 
