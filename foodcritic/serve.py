@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
@@ -238,7 +239,8 @@ async def _first(
     holder = await signals.unless(stop, swap.first(db, settings, role))
     if holder is None:
         log.info("worker.stopped", loaded=False)
-        supervise.end_within(STOP_WITHIN, 0)
+        # Before the parent that waits for it, or the process that it is part of, loses patience.
+        supervise.end_within(LINGER if supervise.PARENT in os.environ else STOP_WITHIN, 0)
     return holder
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from bot import app as bot_app
 from engine import worker
-from foodcritic import serve
+from foodcritic import serve, supervise
 from foodcritic.errors import SettingsError
 from web import app as web_app
 
@@ -206,7 +206,14 @@ async def test_a_worker_whose_engine_died_ends_even_where_the_engine_holds_on(
     assert b"it hangs" in said
 
 
-async def test_a_worker_that_is_told_to_stop_while_it_loads_its_model_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("within", "parent"),
+    [("STOP_WITHIN", {}), ("LINGER", {supervise.PARENT: str(os.getpid())})],
+    ids=["alone", "child"],
+)
+async def test_a_worker_that_is_told_to_stop_while_it_loads_its_model_does(
+    tmp_path: Path, within: str, parent: dict[str, str]
+) -> None:
     """However long the thread would go on that loads, and without an error in the log."""
     code = (
         "import threading\n"
@@ -216,12 +223,12 @@ async def test_a_worker_that_is_told_to_stop_while_it_loads_its_model_does(tmp_p
         "    print('loading', flush=True)\n"
         "    threading.Event().wait()\n"
         "openvino.load = load\n"
-        "serve.STOP_WITHIN = 1.0\n"
+        f"serve.STOP_WITHIN = serve.LINGER = {HANG}\nserve.{within} = 1.0\n"
         "serve.worker()\n"
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code),
-        env={**os.environ, "FOODCRITIC_HOME": str(tmp_path)},
+        env={**os.environ, "FOODCRITIC_HOME": str(tmp_path), **parent},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
