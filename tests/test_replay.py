@@ -14,7 +14,7 @@ from foodcritic.db import Database
 from tests.conftest import new_job
 from tests.datakit import kept, photo, said, source
 from tests.engines import Scripted
-from training import dataset, naming, replay
+from training import dataset, forget, naming, replay
 from training.dataset import Snapshot
 
 
@@ -137,6 +137,48 @@ async def test_what_looks_like_a_photo_we_hold_or_measure_on_is_left_out(
     await asked(db, 60)
     records = await built(db, Scripted(names=(("Pho", 0.9),)), tmp_path / "out")
     assert not [r for r in records if r["kind"] == "naming"]
+
+
+async def test_a_photo_that_was_learnt_along_is_forgotten_where_it_was(
+    db: Database, tmp_path: Path
+) -> None:
+    """It was in no dataset, so that nothing but the run's own data tells of it."""
+    home = db.settings.home
+    await asked(db, 600)
+    job = await queue.find(db, "job 600")
+    assert job is not None
+    data, work = home / "runs" / "1" / "data", home / "runs" / "1" / "work"
+    replayed = await built(db, Scripted(), data)
+    (image,) = {record["image"] for record in replayed if "photo" in record}
+    work.mkdir()
+    (work / "train.json").write_bytes((data / "train.json").read_bytes())
+    kept = home / "features" / f"{Path(image).stem}.safetensors"
+    kept.parent.mkdir()
+    kept.touch()
+    assert forget.forget(home, ["0" * 64]) == 0
+    assert (data / image).exists()
+    assert forget.forget(home, [job.photos[0].sha256]) == 0
+    assert not data.exists()
+    assert not (work / "train.json").exists()
+    assert not kept.exists()
+
+
+async def test_a_photo_that_is_taken_back_while_it_is_looked_at_is_left_out(
+    db: Database, tmp_path: Path
+) -> None:
+    await asked(db, 600)
+    usual = await built(db, Scripted(), tmp_path / "usual")
+    (image,) = {record["image"] for record in usual if "photo" in record}
+
+    class Slow(Scripted):
+        async def candidates(self, *given: Any) -> tuple[tuple[str, float], ...]:
+            await people.set_user(db, "telegram", 1, consent=False)
+            return await super().candidates(*given)
+
+    out = tmp_path / "out"
+    replayed = await built(db, Slow(), out)
+    assert not [record for record in replayed if "photo" in record]
+    assert not (out / image).exists()
 
 
 async def test_without_consent_no_photo_is_replayed(db: Database, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def forget(
         found = False
         for row in _rows(folder):
             number = str(row.get("id", ""))
+            if row.get("photo") in photos:  # learnt along (`training.replay`), and nowhere else
+                clean.add(Path(row["image"]).stem)
             found = found or Path(str(row.get("image"))).stem in clean
             if number in whole or number.startswith(starts):
                 found = True

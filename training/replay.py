@@ -125,11 +125,11 @@ async def _recent(
     """Photos of people who agreed, with answers that nobody corrected, the newest.
 
     None that looks like a photo of the dataset or of the frozen naming set: there we know better,
-    or are measured.
+    or are measured. Each record names the photo as it came, by which `forget` finds it.
     """
     disputed = sa.select(C.id).where(C.job_id == J.id, C.status != ReviewStatus.REJECTED).exists()
     asked = (
-        sa.select(tables.Photo.path)
+        sa.select(tables.Photo.sha256, tables.Photo.path)
         .join(tables.JobPhoto, tables.JobPhoto.sha256 == tables.Photo.sha256)
         .join(J, J.id == tables.JobPhoto.job_id)
         .join(U, (U.channel == J.channel) & (U.id == J.user_id))
@@ -139,29 +139,34 @@ async def _recent(
         .limit(MOST)
     )
     async with db.read() as session:
-        paths = list(dict.fromkeys(await session.scalars(asked)))
+        given = {row.sha256: row.path for row in await session.execute(asked)}
     shown = dict[str, Image.Image]()
-    for path in paths:
+    for photo, path in given.items():
         with contextlib.suppress(PhotoError):  # swept, or gone with its sender
             data = await asyncio.to_thread(photos.read, db.settings.media / path)
-            shown[path] = await asyncio.to_thread(pictures.clean, data)
+            shown[photo] = await asyncio.to_thread(pictures.clean, data)
     fresh = await asyncio.to_thread(_strangers, db.settings.home, snapshot, shown)
 
     async def one(number: int) -> list[Record]:
-        image = _keep(out, fresh[number])
+        photo = fresh[number]
+        image = _keep(out, shown[photo])
         hint = await critic.look(engine, Request(photos=(out / image,)))
         sure = hint.no_dish or (hint.candidates and not hint.unsure)
         found = [_naming(image, lang, hint) for lang in LANGS if sure]
         found.append(await _critique(engine, out, image, LANGS[number % 2], hint))
         done(1)
-        return found
+        return [record | {"photo": photo} for record in found]
 
-    return list(itertools.chain(*await evaluate.at_once(one, range(len(fresh)))))
+    made = list(itertools.chain(*await evaluate.at_once(one, range(len(fresh)))))
+    async with db.read() as session:  # somebody may have taken theirs back meanwhile
+        still = set(await session.scalars(asked.with_only_columns(tables.Photo.sha256).limit(None)))
+    left = [record for record in made if record["photo"] in still]
+    for image in {record["image"] for record in made} - {record["image"] for record in left}:
+        (out / image).unlink()
+    return left
 
 
-def _strangers(
-    home: Path, snapshot: Snapshot, shown: Mapping[str, Image.Image]
-) -> list[Image.Image]:
+def _strangers(home: Path, snapshot: Snapshot, shown: Mapping[str, Image.Image]) -> list[str]:
     """Those that look like nothing we hold."""
     looks = list(naming.looks(home).values())
     for path in (snapshot.folder / "images").iterdir():
@@ -170,7 +175,7 @@ def _strangers(
     known = len(looks)
     looks += [lookalikes.look(image) for image in shown.values()]
     near = {j - known for i, j in lookalikes.pairs(looks, lookalikes.NEAR) if i < known <= j}
-    return [image for number, image in enumerate(shown.values()) if number not in near]
+    return [photo for number, photo in enumerate(shown) if number not in near]
 
 
 async def _nothings(engine: Engine, out: Path) -> list[Record]:
