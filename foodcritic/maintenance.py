@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from foodcritic import audit, tables
+from foodcritic import audit, switches, tables
 from foodcritic.db import Database
 
 #: of the row in ``switches``
@@ -29,10 +29,5 @@ async def is_on(db: Database) -> bool:
 async def switch(db: Database, *, on: bool, actor: str) -> None:
     """Turn it on or off, for every process at once; writes it into the audit."""
     async with db.write() as session:
-        values = {"value": {"on": on}, "changed": db.now()}
-        await session.execute(
-            db.insert(S)
-            .values(name=NAME, **values)
-            .on_conflict_do_update(index_elements=["name"], set_=values)
-        )
+        await switches.put(session, db, NAME, {"on": on})
         await audit.note(session, db, actor, "maintenance", "on" if on else "off")

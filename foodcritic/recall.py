@@ -17,7 +17,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from foodcritic import critique, dishes, prompts, tables
+from foodcritic import critique, dishes, prompts, switches, tables
 from foodcritic.columns import ReviewStatus
 from foodcritic.db import Database
 from foodcritic.looks import Look
@@ -120,15 +120,8 @@ async def alike(db: Database, encoder: str) -> tuple[float, ...]:
 async def keep_alike(db: Database, encoder: str, measured: tuple[float, ...]) -> None:
     """Store them."""
     async with db.write(durable=False) as session:
-        values = {
-            "value": {"alike": [round(float(v), 4) for v in measured]},
-            "changed": db.now(),
-        }
-        await session.execute(
-            db.insert(S)
-            .values(name=_name(encoder), **values)
-            .on_conflict_do_update(index_elements=["name"], set_=values)
-        )
+        value = {"alike": [round(float(v), 4) for v in measured]}
+        await switches.put(session, db, _name(encoder), value)
 
 
 async def drop(db: Database, encoder: str, sha256s: frozenset[str]) -> None:

@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import tables
+from foodcritic import switches, tables
 from foodcritic.columns import ModelStatus
 from foodcritic.db import Database
 from foodcritic.errors import ModelError
@@ -226,8 +226,7 @@ async def say_base(db: Database, role: Role, name: str) -> None:
     if name == await base(db, role):
         return
     async with db.write() as session:
-        row = tables.Switch(name=f"base:{role}", value={"name": name}, changed=db.now())
-        await session.merge(row)
+        await switches.put(session, db, f"base:{role}", {"name": name})
         db.ring(session, TOPIC)
 
 
@@ -238,8 +237,7 @@ async def say_serving(
     name = None if version is None else version.name
     value: dict[str, Any] = {"version": name, "error": error}
     async with db.write() as session:
-        row = tables.Switch(name=f"serving:{role}", value=value, changed=db.now())
-        await session.merge(row)
+        await switches.put(session, db, f"serving:{role}", value)
         db.ring(session, TOPIC)
 
 
@@ -289,7 +287,7 @@ async def _tell(db: Database, kind: str, role: Role, said: dict[str, str] | None
             await session.execute(
                 sa.delete(tables.Switch).where(dead, tables.Switch.changed < silent)
             )
-            await session.merge(tables.Switch(name=name, value=said, changed=db.now()))
+            await switches.put(session, db, name, said)
         else:
             await session.execute(sa.delete(tables.Switch).where(tables.Switch.name == name))
             db.ring(session, TOPIC)

@@ -138,6 +138,13 @@ async def test_what_a_worker_serves_is_told(db: Database) -> None:
     assert (found["version"], found["error"]) == (None, "it is broken")
 
 
+async def test_workers_that_start_together_tell_together(db: Database) -> None:
+    tell = (registry.say_serving(db, "critic", None, error=str(n)) for n in range(8))
+    await asyncio.gather(*tell, *(registry.say_base(db, "critic", "nano-2") for _ in range(8)))
+    assert (await registry.serving(db) or {}).get("error") in {str(n) for n in range(8)}
+    assert await registry.base(db, "critic") == "nano-2"
+
+
 def test_a_changed_file_changes_the_digest(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").write_text("a")

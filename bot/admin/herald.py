@@ -26,7 +26,7 @@ from bot.budget import Dropped, MeteredBot
 from bot.courier import CHANNEL
 from bot.gate import Priority
 from bot.texts import Lang
-from foodcritic import people, privacy, runs, tables, wake
+from foodcritic import people, privacy, runs, switches, tables, wake
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.drawing import curve
@@ -216,5 +216,4 @@ async def _read(db: Database, run_id: int) -> _Told:
 async def _store(db: Database, told: _Told) -> None:
     value = {"message": told.message, "shown": told.shown, "heard": told.heard}
     async with db.write() as session:
-        row = tables.Switch(name=f"herald:{told.run}", value=value, changed=db.now())
-        await session.merge(row)
+        await switches.put(session, db, f"herald:{told.run}", value)

@@ -255,6 +255,7 @@ class Bundled:
     def __init__(self, loaded: engine.Engine) -> None:
         self.loaded = loaded
         self.open = asyncio.Event()
+        self.exclusive = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loaded, name)
