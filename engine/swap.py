@@ -201,8 +201,8 @@ async def follow(
         contextlib.AsyncExitStack() as telling,
     ):
         while not stop.is_set():
+            training = await runs.training(db)  # first: a run promotes before it gives back the GPU
             wanted = await registry.live(db, role)
-            training = await runs.training(db)
             held = holder.engine
             alone = held is None or getattr(held, "exclusive", False)
             other = _id(wanted) not in (_id(holder.version), *refused)

@@ -14,6 +14,7 @@ worker really serves it says in `say_serving`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import socket
@@ -73,6 +74,10 @@ class Version:
         """Where it lies."""
         return settings.home / self.path
 
+    def is_stored(self, settings: Settings) -> bool:
+        """Whether it still lies there; the files of old ones are deleted, their rows stay."""
+        return self.folder(settings).is_dir()
+
 
 async def base(db: Database, role: Role = "critic") -> str:
     """The name of the configured model, with which a line of versions begins."""
@@ -127,16 +132,18 @@ async def live(db: Database, role: Role = "critic") -> Version | None:
 async def previous(db: Database, role: Role = "critic") -> Version | None:
     """What a rollback returns to; None: the configured model itself."""
     async with db.read() as session:
-        return await _previous(session, role, await _base(session, db, role))
+        return await _previous(session, db, role, await _base(session, db, role))
 
 
 async def promote(db: Database, name: str) -> Version:
     """Make a version live, and what was live retired.
 
     Raises:
-        ModelError: there is no such version, or it is of another model's line.
+        ModelError: there is no such version, or no more, or it is of another model's line.
     """
     chosen = await find(db, name)
+    if not await asyncio.to_thread(chosen.is_stored, db.settings):
+        raise ModelError(f"the files of {chosen.name} are deleted: it can serve no more")
     line = await base(db, "meme" if chosen.role == "meme" else "critic")
     if chosen.base != line:
         raise ModelError(
@@ -174,7 +181,7 @@ async def rollback(
             raise ModelError(f"{line} serves as it was configured: there is nothing to roll back")
         report = {**(old.report or {}), "rolled_back": reason}
         await _set(session, V.id == old.id, status=ModelStatus.REJECTED, report=report)
-        back = await _previous(session, role, line)
+        back = await _previous(session, db, role, line)
         if back is not None:
             back = await _set(session, V.id == back.id, status=ModelStatus.LIVE, promoted=db.now())
         db.ring(session, TOPIC)
@@ -333,16 +340,24 @@ async def _alone(session: AsyncSession, db: Database) -> None:
         await session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def _previous(session: AsyncSession, role: str, line: str) -> Version | None:
-    of_line = (V.role == role, V.status == ModelStatus.RETIRED, V.base == line)
-    return await _one(session, *of_line)
+async def _previous(session: AsyncSession, db: Database, role: str, line: str) -> Version | None:
+    served = await _last(session, V.role == role, V.status == ModelStatus.RETIRED, V.base == line)
+
+    def stored() -> Version | None:
+        return next((version for version in served if version.is_stored(db.settings)), None)
+
+    return await asyncio.to_thread(stored)
 
 
 async def _one(session: AsyncSession, *where: Any) -> Version | None:
     """The one last made live of those."""
-    asked = sa.select(*_COLUMNS).where(*where).order_by(V.promoted.desc(), V.id.desc()).limit(1)
-    row = (await session.execute(asked)).one_or_none()
-    return None if row is None else _version(row)
+    return next(iter(await _last(session, *where)), None)
+
+
+async def _last(session: AsyncSession, *where: Any) -> list[Version]:
+    """Those, the one last made live first."""
+    asked = sa.select(*_COLUMNS).where(*where).order_by(V.promoted.desc(), V.id.desc())
+    return [_version(row) for row in await session.execute(asked)]
 
 
 async def _retire(session: AsyncSession, role: str, status: ModelStatus, *, but: int) -> None:

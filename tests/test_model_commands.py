@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -61,6 +62,10 @@ def test_versions_are_listed_promoted_and_rolled_back(home: Path) -> None:
     assert run("models", "rollback", "--reason", "rude").output == "one is live\n"
     shown = run("models", "list").output
     assert "rolled back: rude" in shown
+    shutil.rmtree(settings_for(home).models / "two")
+    assert "files deleted" in run("models", "list").output
+    listed = json.loads(run("models", "list", "--json").output)
+    assert {v["name"]: v["stored"] for v in listed["versions"]} == {"one": True, "two": False}
     assert run("models", "rollback").output == "nano is live\n"
     assert [e.action for e in inside(home, audit.latest)] == ["rollback"] * 2 + ["promote"] * 2
 

@@ -166,6 +166,30 @@ async def test_a_better_model_is_live_before_the_gpu_is_given_back(
     assert ended.metrics["verdict"]["passed"]
 
 
+async def test_old_models_are_deleted_but_for_what_serves_and_what_a_rollback_returns_to(
+    taught: Database, trainer: Trainer
+) -> None:
+    models, base = taught.settings.models, Path(str(taught.settings.model))
+    for name in ("served", "no-1", "no-2", "no-3", "no-4", "serves"):
+        folder = shutil.copytree(base, models / name)
+        made = await registry.add(
+            taught, name=name, path=folder, base=str(base), sha256=registry.digest(folder)
+        )
+        if name.startswith("no"):
+            await registry.report(taught, made, {}, rejected=True)
+        else:
+            await registry.promote(taught, name)
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    left = {folder.name for folder in models.iterdir()}
+    assert left >= {"served", "serves", "no-3", "no-4"}
+    assert not left & {"no-1", "no-2"}
+    back = await registry.rollback(taught, reason="worse")
+    assert back is not None
+    assert back.name == "served"
+    assert back.is_stored(taught.settings)
+
+
 async def test_what_is_learnt_comes_with_the_old_models_own_answers(
     taught: Database, trainer: Trainer
 ) -> None:

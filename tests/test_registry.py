@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.conftest import Clock
 
 async def add(db: Database, name: str, base: str = registry.NANO) -> Version:
     folder = db.settings.models / name
+    folder.mkdir(parents=True, exist_ok=True)
     return await registry.add(db, name=name, path=folder, base=base, sha256="0" * 64)
 
 
@@ -80,6 +82,20 @@ async def test_promotions_at_once_leave_one_live(db: Database) -> None:
     promoted = (registry.promote(db, f"v{n}") for n in range(6))
     await asyncio.gather(*promoted, return_exceptions=True)
     assert list((await statuses(db)).values()).count(ModelStatus.LIVE) == 1
+
+
+async def test_a_version_whose_files_are_deleted_serves_no_more(db: Database, clock: Clock) -> None:
+    for name in ("one", "two", "three"):
+        clock.forward(seconds=1)
+        await add(db, name)
+        await registry.promote(db, name)
+    shutil.rmtree(db.settings.models / "two")
+    with pytest.raises(ModelError, match="the files of two are deleted"):
+        await registry.promote(db, "two")
+    assert await live(db) == "three"
+    back = await registry.rollback(db, reason="worse")
+    assert back is not None
+    assert back.name == "one"
 
 
 async def test_another_configured_model_is_not_served_by_a_version_of_this_one(

@@ -41,15 +41,19 @@ def list_versions(
         return await registry.listing(db), await registry.serving(db), await registry.base(db)
 
     versions, serving, base = _with_db(read)
+    settings = settings_.load()
     if as_json:
         keys = ("name", "role", "status", "base", "run_id", "path")
-        rows = [{key: getattr(v, key) for key in keys} for v in versions]
+        rows = [
+            {key: getattr(v, key) for key in keys} | {"stored": v.is_stored(settings)}
+            for v in versions
+        ]
         said = {"versions": rows, "serving": (serving or {}).get("version"), "base": base}
         typer.echo(json.dumps(said))
         return
     console = Console(highlight=False)
     if not versions:
-        after = settings_.load().train_after
+        after = settings.train_after
         bundled = ", the model that comes along," if base == registry.NANO else ""
         console.print(f"{base}{bundled} answers as it is: it has no trained version yet")
         console.print(
@@ -60,7 +64,7 @@ def list_versions(
     table = Table("name", "status", "from", "made", "verdict")
     for version in versions:
         made = f"{version.created:%Y-%m-%d %H:%M}"
-        status = str(version.status)
+        status = str(version.status) + ("" if version.is_stored(settings) else ", files deleted")
         table.add_row(version.name, status, version.base, made, verdict(version.report))
     console.print(table)
     name = serving and serving["version"]

@@ -36,7 +36,7 @@ from training.gate import Verdict
 
 #: Seconds that workers get to take a promoted model, or to refuse it.
 TAKEN_WITHIN: Final = 60.0
-#: Versions that do not serve any more whose files are kept.
+#: Versions that do not serve whose files are kept, besides the one that a rollback returns to.
 KEPT: Final = 3
 
 log = structlog.get_logger(__name__)
@@ -277,12 +277,15 @@ async def _taken(made: Work, version: Version) -> None:
 
 async def _prune(db: Database, settings: Settings) -> None:
     """Delete the files of versions that have not served for long; their rows stay."""
+    back = [await registry.previous(db, role) for role in ("critic", "meme")]
     over = [
         version
         for version in await registry.listing(db, limit=1000)
-        if version.status in (ModelStatus.RETIRED, ModelStatus.REJECTED)
+        if version.status is not ModelStatus.LIVE
+        and version not in back
         and version.folder(settings).is_relative_to(settings.models)
     ]
+    over.sort(key=lambda version: version.promoted or version.created, reverse=True)
     for version in over[KEPT:]:
         adapter = settings.home / "runs" / str(version.run_id) / "adapter"
         for folder in (version.folder(settings), adapter):

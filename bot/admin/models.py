@@ -1,5 +1,7 @@
 """/models: which versions there are and which serves; promote one, or roll back."""
 
+import asyncio
+
 from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest
 
@@ -61,13 +63,14 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
     if said and said["error"]:
         lines.append(texts.text(lang, "models-error", reason=str(said["error"])[:LONGEST]))
     versions = await registry.listing(db, limit=SHOWN)
-    lines += [_row(version, lang) for version in versions]
+    stored = [v.id for v in versions if await asyncio.to_thread(v.is_stored, db.settings)]
+    lines += [_row(version, lang, stored=version.id in stored) for version in versions]
     if not versions:
         lines.append(texts.text(lang, "models-none"))
     buttons = [
         (_label(lang, version), data("models", "promote", version.id))
         for version in versions
-        if version.status is not ModelStatus.LIVE and version.base == line
+        if version.status is not ModelStatus.LIVE and version.base == line and version.id in stored
     ][:BUTTONS]
     made = [(button,) for button in buttons]
     if live is not None:
@@ -76,11 +79,13 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
     return "\n".join(lines), rows(*made) if made else None
 
 
-def _row(version: Version, lang: Lang) -> str:
+def _row(version: Version, lang: Lang, *, stored: bool) -> str:
     report = version.report or {}
     reasons = (said(lang, r) for r in report.get("reasons", ()) if r["ok"] is report["passed"])
     reason = report.get("rolled_back") or next(reasons, "")
     state = texts.text(lang, f"model-{version.status}")
+    if not stored:
+        state = texts.text(lang, "model-deleted", state=state)
     row = texts.text(
         lang, "models-row", name=version.name, state=state, reason=str(reason)[:LONGEST]
     )

@@ -367,6 +367,7 @@ model-live = live
 model-candidate = candidate
 model-retired = retired
 model-rejected = rejected
+model-deleted = { $state }, files deleted
 button-model-promote = ⬆️ { $name }
 button-model-rollback = ↩️ Roll back
 tap-model-promoted = { $name } is live; the workers change over.

@@ -331,6 +331,7 @@ model-live = 在线
 model-candidate = 候选
 model-retired = 已退下
 model-rejected = 未通过
+model-deleted = { $state }，文件已删除
 button-model-promote = ⬆️ { $name }
 button-model-rollback = ↩️ 回到上一个
 tap-model-promoted = { $name } 已上线，正在切换。

@@ -222,14 +222,16 @@ async def test_models_are_listed_promoted_and_rolled_back(tmp_path: Path) -> Non
         boss, db = place.person("Boss"), place.db
         boss.says("/models")
         await boss.sees("Serving: nano\nThere are no trained versions yet")
-        for name in ("one", "two"):
-            made = await registry.add(
-                db, name=name, path=place.settings.models / name, base="nano", sha256="0" * 64
-            )
+        for name in ("gone", "one", "two"):
+            folder = place.settings.models / name
+            made = await registry.add(db, name=name, path=folder, base="nano", sha256="0" * 64)
+            folder.mkdir(parents=True)
+        (place.settings.models / "gone").rmdir()
         gate = {"passed": False, "reasons": [{"ok": False, "text": "not enough evidence"}]}
         await registry.report(db, made, gate, rejected=True)
         boss.says("/models")
         seen = await boss.sees("• two: rejected. not enough evidence\n• one: candidate.")
+        assert "• gone: candidate, files deleted." in seen.text
         assert seen.buttons == ["⬆️ two", "⬆️ one"]
         assert "one is live" in await boss.taps("⬆️ one", seen)
         listed = await boss.sees("Serving: one")
