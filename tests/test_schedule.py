@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
+from apscheduler.triggers import cron
 
 from foodcritic import people, queue, runs, tables
 from foodcritic.columns import ReviewStatus, RunStatus
@@ -121,4 +124,18 @@ async def test_another_hour_in_the_settings_moves_the_night(backend: Settings) -
         schedule.plan(nights, backend.model_copy(update={"train_at": at}))
         due = nights.get_job(schedule.NIGHTLY).next_run_time
         assert f"{due:%H:%M}" == at
+        nights.shutdown(wait=False)
+
+
+async def test_another_time_zone_moves_the_night(
+    backend: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container was begun without TZ, and got it later."""
+    for zone in ("UTC", "Asia/Shanghai"):
+        monkeypatch.setattr(cron, "get_localzone", partial(ZoneInfo, zone))
+        nights = schedule.scheduler(backend)
+        nights.start(paused=True)
+        schedule.plan(nights, backend)
+        due = nights.get_job(schedule.NIGHTLY).next_run_time
+        assert str(due.tzinfo) == zone
         nights.shutdown(wait=False)

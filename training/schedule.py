@@ -63,7 +63,7 @@ def plan(nights: AsyncIOScheduler, settings: Settings) -> None:
         nights.add_job(
             nightly, trigger, id=NIGHTLY, coalesce=True, max_instances=1, misfire_grace_time=None
         )
-    elif str(known.trigger) != str(trigger):  # to replace it would forget that it is due
+    elif repr(known.trigger) != repr(trigger):  # to replace it would forget that it is due
         nights.reschedule_job(NIGHTLY, trigger=trigger)
 
 
