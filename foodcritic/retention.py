@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import inbox, tables
+from foodcritic import inbox, privacy, tables
 from foodcritic.columns import FINISHED, ReviewStatus
 from foodcritic.db import Database
+from foodcritic.privacy import Withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +59,10 @@ class Swept:
     updates: int
 
 
-async def sweep(db: Database) -> Swept:
-    """Delete what is too old; safe to repeat, and to interrupt."""
+async def sweep(db: Database, *, withdraw: Withdraw = privacy.nothing) -> Swept:
+    """Delete what is too old, also from datasets; safe to repeat, and to interrupt."""
     now, days = db.now(), db.settings.retention_days
-    jobs = await _jobs(db, now - timedelta(days=days)) if days else 0
+    jobs = await _jobs(db, now - timedelta(days=days), withdraw) if days else 0
     photos = await _photos(db, now - ORPHANS)
     updates = await inbox.sweep(db, now - UPDATES)
     async with db.write() as session:
@@ -69,12 +72,12 @@ async def sweep(db: Database) -> Swept:
     return done
 
 
-async def daily(db: Database, stop: asyncio.Event) -> None:
+async def daily(db: Database, stop: asyncio.Event, *, withdraw: Withdraw = privacy.nothing) -> None:
     """Sweep once a day, whichever process is first, until `stop` is set."""
     while not stop.is_set():
         if await _is_due(db):
             try:
-                await sweep(db)
+                await sweep(db, withdraw=withdraw)
             except (sa.exc.SQLAlchemyError, OSError):  # tomorrow is another day
                 log.exception("retention.failed")
         with contextlib.suppress(TimeoutError):
@@ -98,7 +101,7 @@ async def _is_due(db: Database) -> bool:
     return claimed is not None
 
 
-async def _jobs(db: Database, before: datetime) -> int:
+async def _jobs(db: Database, before: datetime, withdraw: Withdraw) -> int:
     teaches = sa.or_(
         sa.select(C.id).where(C.job_id == J.id, C.status != ReviewStatus.REJECTED).exists(),
         sa.select(F.id).where(F.job_id == J.id, F.rating > 0).exists(),
@@ -120,9 +123,13 @@ async def _jobs(db: Database, before: datetime) -> int:
     )
     gone = 0
     while True:
-        async with db.write() as session:
+        async with db.read() as session:
             ids = list(await session.scalars(old))
-            if ids:
+            learnt = await _learnt(session, ids)
+        if any(learnt):  # first: once the rows are gone, nobody finds them there
+            await asyncio.to_thread(withdraw, db.settings.home, *learnt)
+        if ids:
+            async with db.write() as session:
                 await session.execute(_deletion(J, J.id.in_(ids)))
         gone += len(ids)
         if len(ids) < BATCH:
@@ -131,6 +138,22 @@ async def _jobs(db: Database, before: datetime) -> int:
     async with db.write() as session:
         await session.execute(_deletion(D, D.started < before, empty))
     return gone
+
+
+async def _learnt(
+    session: AsyncSession, ids: Collection[int]
+) -> tuple[list[str], list[int], list[int]]:
+    """What datasets may hold of these questions: photos of no other one, corrections, answers.
+
+    Somebody rated or corrected them, and took that back, or it was rejected later.
+    """
+    said = [sa.select(t.id).where(t.job_id == J.id).exists() for t in (C, F)]
+    answers = list(await session.scalars(sa.select(J.id).where(J.id.in_(ids), sa.or_(*said))))
+    wrote = await session.scalars(sa.select(C.id).where(C.job_id.in_(answers)))
+    p, other = tables.JobPhoto, sa.orm.aliased(tables.JobPhoto)
+    elsewhere = sa.select(other.job_id).where(other.sha256 == p.sha256, other.job_id.not_in(ids))
+    shown = sa.select(p.sha256).where(p.job_id.in_(answers), ~elsewhere.exists()).distinct()
+    return list(await session.scalars(shown)), list(wrote), answers
 
 
 async def _photos(db: Database, before: datetime) -> int:

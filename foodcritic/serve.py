@@ -287,10 +287,11 @@ async def _trainer(settings: Settings, db: Database, stop: asyncio.Event) -> Non
 async def _serve(settings: Settings, parts: Parts) -> None:
     """Run parts over one database until a signal, or until one of them ends."""
     from foodcritic import db, outage, retention
+    from training import forget
 
     async with signals.stopping() as stop, db.connected(settings) as opened:
         every: dict[str, Callable[[], Part]] = {**parts(settings, opened, stop)}
-        every["retention"] = partial(retention.daily, opened, stop)
+        every["retention"] = partial(retention.daily, opened, stop, withdraw=forget.forget)
         patient = {n: outage.outlasted(settings, n, part, stop) for n, part in every.items()}
         # A disk that is full, a server that is gone: the page stays, the others wait and try again.
         with outage.ended(settings):

@@ -31,6 +31,7 @@ from foodcritic.errors import JobNotFound
 from foodcritic.jobs import Job
 from tests.conftest import Clock, new_job
 from tests.datakit import photo
+from training import dataset, forget
 
 Other = Callable[..., Database]
 
@@ -131,6 +132,28 @@ async def test_what_may_be_learnt_from_stays_with_its_whole_dialogue(
     assert [await exists(kept, job) for job in every] == [True] * 3 + [False] * 3
     await privacy.decide(kept, "telegram", 1, False, withdraw=privacy.nothing)
     assert (await retention.sweep(kept)).jobs == 3
+
+
+async def test_what_was_learnt_and_is_swept_leaves_the_datasets(
+    kept: Database, clock: Clock
+) -> None:
+    """A thumb up was taken back, a correction rejected later: nobody could find them there."""
+    await people.set_user(kept, "telegram", 1, consent=True)
+    liked, corrected = await answered(kept, "1"), await answered(kept, "2")
+    await feedback.rate(kept, liked.id, "telegram", 1, 1)
+    said = await corrections.propose(kept, corrected.id, "telegram", 1, dish="Udon", lang="en")
+    await corrections.review(kept, said.id, ReviewStatus.APPROVED)
+    await feedback.rate(kept, liked.id, "telegram", 1, -1)
+    first = await dataset.snapshot(kept)
+    await feedback.rate(kept, liked.id, "telegram", 1, 1)
+    await corrections.review(kept, said.id, ReviewStatus.REJECTED)
+    second = await dataset.snapshot(kept)
+    assert first.id != second.id
+    await feedback.rate(kept, liked.id, "telegram", 1, -1)
+    clock.forward(days=31)
+    assert (await retention.sweep(kept, withdraw=forget.forget)).jobs == 2
+    assert not dataset.every(kept.settings.home)
+    assert not list((kept.settings.home / "datasets").rglob("*.jpg"))
 
 
 async def test_photos_that_no_question_shows_go_after_a_day(db: Database, clock: Clock) -> None:

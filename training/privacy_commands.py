@@ -75,8 +75,9 @@ def forget(
 def sweep() -> None:
     """Delete what is older than FOODCRITIC_RETENTION_DAYS now, not tonight."""
     from foodcritic import retention
+    from training import forget as datasets
 
-    swept = _run(retention.sweep)
+    swept = _run(lambda db: retention.sweep(db, withdraw=datasets.forget))
     typer.echo(f"swept: {swept.jobs} questions, {swept.photos} photos, {swept.updates} updates")
 
 
