@@ -124,13 +124,7 @@ def cached(checkpoint: Path, models: Path) -> Path:
     Raises:
         ModelError: as `export`.
     """
-    digest = hashlib.sha256(f"{VERSION} {ov.__version__}\n".encode())
-    for path in sorted(checkpoint.iterdir()):
-        if path.suffix in _BUILT_FROM:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{path.name} {content}\n".encode())
-    folder = models / f"openvino-{digest.hexdigest()[:16]}"
+    folder = place(checkpoint, models)
     if not is_exported(folder):
         try:
             export(checkpoint, folder)
@@ -138,6 +132,17 @@ def cached(checkpoint: Path, models: Path) -> Path:
             if not is_exported(folder):  # else another process was faster
                 raise
     return folder
+
+
+def place(checkpoint: Path, models: Path) -> Path:
+    """Where `cached` builds the folder of a checkpoint."""
+    digest = hashlib.sha256(f"{VERSION} {ov.__version__}\n".encode())
+    for path in sorted(checkpoint.iterdir()):
+        if path.suffix in _BUILT_FROM:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.name} {content}\n".encode())
+    return models / f"openvino-{digest.hexdigest()[:16]}"
 
 
 def is_exported(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine import card, choice, hub, nano
+from engine import card, choice, export, hub, nano
 from engine.datasets import DatasetError, Labelled
 from foodcritic import corrections, people, photos, queue, registry, runs, settings
 from foodcritic.columns import ModelStatus, ReviewStatus, RunStatus
@@ -170,8 +170,12 @@ async def test_old_models_are_deleted_but_for_what_serves_and_what_a_rollback_re
     taught: Database, trainer: Trainer
 ) -> None:
     models, base = taught.settings.models, Path(str(taught.settings.model))
+    built = dict[str, Path]()
     for name in ("served", "no-1", "no-2", "no-3", "no-4", "serves"):
         folder = shutil.copytree(base, models / name)
+        (folder / "foodcritic.json").write_text(json.dumps({"name": name}))
+        built[name] = export.place(folder, models)
+        built[name].mkdir()
         made = await registry.add(
             taught, name=name, path=folder, base=str(base), sha256=registry.digest(folder)
         )
@@ -183,7 +187,8 @@ async def test_old_models_are_deleted_but_for_what_serves_and_what_a_rollback_re
     assert ended.status is RunStatus.SUCCEEDED, ended.error
     left = {folder.name for folder in models.iterdir()}
     assert left >= {"served", "serves", "no-3", "no-4"}
-    assert not left & {"no-1", "no-2"}
+    assert not left & {"no-1", "no-2", built["no-1"].name, built["no-2"].name}
+    assert left >= {built["served"].name, built["serves"].name, built["no-3"].name}
     back = await registry.rollback(taught, reason="worse")
     assert back is not None
     assert back.name == "served"

@@ -276,7 +276,12 @@ async def _taken(made: Work, version: Version) -> None:
 
 
 async def _prune(db: Database, settings: Settings) -> None:
-    """Delete the files of versions that have not served for long; their rows stay."""
+    """Delete the files of versions that have not served for long, and what was built of them.
+
+    Their rows stay.
+    """
+    from engine import export
+
     back = [await registry.previous(db, role) for role in ("critic", "meme")]
     over = [
         version
@@ -288,7 +293,10 @@ async def _prune(db: Database, settings: Settings) -> None:
     over.sort(key=lambda version: version.promoted or version.created, reverse=True)
     for version in over[KEPT:]:
         adapter = settings.home / "runs" / str(version.run_id) / "adapter"
-        for folder in (version.folder(settings), adapter):
+        folders = [adapter, version.folder(settings)]
+        if version.is_stored(settings):
+            folders.insert(0, await asyncio.to_thread(export.place, folders[-1], settings.models))
+        for folder in folders:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
