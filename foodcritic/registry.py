@@ -193,10 +193,14 @@ async def report(
 ) -> Version:
     """Keep what the gate found; `rejected`: and that it was not good enough.
 
+    One that somebody has promoted meanwhile stays what they made it.
+
     Raises:
         ModelError: the version was removed.
     """
-    status = {"status": ModelStatus.REJECTED} if rejected else {}
+    candidate = V.status == ModelStatus.CANDIDATE
+    no = sa.case((candidate, ModelStatus.REJECTED), else_=V.status)
+    status = {"status": no} if rejected else {}
     async with db.write() as session:
         kept = await _set(session, V.id == version.id, report=dict(found), **status)
         db.ring(session, TOPIC)

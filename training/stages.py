@@ -245,6 +245,10 @@ async def _gate(made: Work, snapshot: Snapshot, version: Version) -> Verdict:
     )
     measured = evaluate.compare(results[0], results[1], latency)
     verdict = gate.judge(measured)
+    now = await registry.live(made.db)
+    if (now and now.id) not in (live and live.id, version.id):
+        made.say("another model serves now: it is judged by that one")
+        return await _gate(made, snapshot, version)
     curve = await runs.curve(made.db, made.run.id)
     await asyncio.to_thread(
         report.write, made.folder, made.run, exam, results[0], results[1], verdict, curve
