@@ -14,13 +14,13 @@ import pytest
 
 from engine import card, choice, export, hub, nano
 from engine.datasets import DatasetError, Labelled
-from foodcritic import corrections, people, photos, queue, registry, runs, settings
+from foodcritic import corrections, people, photos, privacy, queue, registry, runs, settings
 from foodcritic.columns import ModelStatus, ReviewStatus, RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import RunCancelled
 from foodcritic.runs import Run
 from tests import checkpoints
-from tests.conftest import new_job
+from tests.conftest import Clock, new_job
 from tests.datakit import photo
 from training import basis, checks, evaluate, forget, gate, naming, pipeline, replay, stages
 from training.run import Step, Trained, TrainingError
@@ -50,12 +50,15 @@ class Trainer:
         self.hold: asyncio.Event | None = None
         self.data: list[dict[str, Any]] = []
         self.base: Path | None = None
+        #: Told of the run's folder as it begins.
+        self.before: Callable[[Path], object] = lambda out: None
 
     async def __call__(
         self, settings: Any, recipe: str, dataset: Path, out: Path, base: Path, **told: Any
     ) -> Trained:
         self.calls += 1
         self.base = base
+        self.before(out)
         self.data = json.loads((dataset / "train.json").read_bytes())
         (out / "work").mkdir(exist_ok=True)
         (out / "work" / "train.log").write_text("it said this before it died\n")
@@ -107,6 +110,18 @@ async def taught(db: Database, other: Callable[..., Database], tmp_path: Path) -
         said = await corrections.propose(made, job.id, "telegram", 1, dish="Ramen", lang="en")
         await corrections.review(made, said.id, ReviewStatus.APPROVED)
     return made
+
+
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate that everybody passes, and nobody who has to load the result."""
+    judged = gate.judge
+
+    def judge(measured: gate.Measured) -> gate.Verdict:
+        return dataclasses.replace(judged(measured), passed=True)
+
+    monkeypatch.setattr(gate, "judge", judge)
+    monkeypatch.setattr(stages, "TAKEN_WITHIN", 0.1)
 
 
 async def asked(db: Database) -> Run:
@@ -255,6 +270,68 @@ async def test_a_cancelled_run_stops_its_trainer_and_promotes_nothing(
     assert await registry.listing(taught) == []
 
 
+async def test_what_serves_is_not_cancelled_any_more(
+    taught: Database, trainer: Trainer, lenient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "TAKEN_WITHIN", 60.0)
+    await registry.say_serving(taught, "critic", None)  # a worker, which takes its time
+    run = await asked(taught)
+    working = asyncio.create_task(pipeline.work(taught, taught.settings, run))
+    async with asyncio.timeout(60):
+        while (await runs.get(taught, run.id)).stage != "promote":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await runs.cancel(taught, run.id)
+        ended = await working
+    assert ended.status is RunStatus.SUCCEEDED
+    live = await registry.live(taught)
+    assert live is not None
+    assert live.name == ended.metrics["verdict"]["version"]
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "failed"])
+async def test_a_run_that_ends_without_a_trainer_leaves_nothing_heavy_and_nobodys_words(
+    ending: str, taught: Database, trainer: Trainer, clock: Clock
+) -> None:
+    """It was cancelled as it waited to be gone on with, or died too often."""
+    folder = taught.settings.home / "runs" / "1"
+    for name in ("data/images/a.jpg", "work/iter_8.pth", "work/merged.part/a.safetensors"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    for file in ("model.safetensors", "work/train.json", "work/train.log"):
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).touch()
+    run = await runs.create(taught, "nano-corrections", actor="shell")
+    for _ in range(runs.ATTEMPTS if ending == "failed" else 1):
+        assert await runs.claim(taught, "dies")
+        clock.forward(minutes=2)
+    if ending == "cancelled":
+        await runs.cancel(taught, run.id)
+    stop = asyncio.Event()
+    watching = asyncio.create_task(pipeline.watch(taught, taught.settings, stop))
+    async with asyncio.timeout(60):
+        while (folder / "data").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    stop.set()
+    await watching
+    assert (await runs.get(taught, run.id)).status == ending
+    assert {path.name for path in (folder / "work").iterdir()} == {"train.log"}
+
+
+async def test_a_number_that_comes_again_after_a_backup_finds_nothing_of_the_run_before(
+    taught: Database, trainer: Trainer
+) -> None:
+    old = checkpoints.write(taught.settings.models / "critic-1", seed=7)
+    folder = taught.settings.home / "runs" / "1"
+    shutil.copytree(old, folder / "model")
+    (folder / "report.png").touch()
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert trainer.calls == 1
+    version = await registry.find(taught, "critic-1")
+    base = registry.digest(Path(str(taught.settings.model)))
+    assert (version.sha256, registry.digest(old)) == (base, base)
+
+
 async def test_a_trainer_that_is_told_to_stop_gives_the_run_back_and_the_next_goes_on(
     taught: Database, trainer: Trainer
 ) -> None:
@@ -379,6 +456,101 @@ async def test_who_is_forgotten_leaves_the_reports_too(taught: Database, trainer
     photo_id = photos.store(taught.settings.media, photo(0)).sha256
     assert forget.forget(taught.settings.home, photos=[photo_id]) == 1
     assert {path.name for path in folder.iterdir()} == {"work", "dataset.txt"}
+
+
+@pytest.mark.parametrize("after", [1, 2])
+async def test_a_dataset_that_goes_while_models_are_judged_ends_the_run_and_leaves_no_answers(
+    after: int, taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, sat = evaluate.measure, list[str]()
+
+    async def measure(engine: Any, exam: evaluate.Exam) -> evaluate.Result:
+        result = await measured(engine, exam)
+        sat.append(engine.model)
+        if len(sat) == after:
+            await privacy.forget(taught, taught.settings, "telegram", 1, withdraw=forget.forget)
+        return result
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.FAILED
+    assert "somebody whose photo or words it held took them back" in str(ended.error)
+    folder = taught.settings.home / str(ended.path)
+    assert {path.name for path in folder.iterdir()} == {"work", "dataset.txt"}
+
+
+async def test_what_was_trained_on_photos_that_were_taken_back_is_not_gone_on_with(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data is made anew without them; a checkpoint would not fit that."""
+    await people.set_user(taught, "telegram", 2, consent=True)
+    shown = photos.store(taught.settings.media, photo(30))
+    await queue.enqueue(taught, new_job("another", 2, photos=(shown,)))
+    job = await queue.claim(taught, "worker")
+    assert job is not None
+    await queue.finish(taught, job, answer="**Stew** (炖菜) · 5/10", model="base")
+    trainer.hold = asyncio.Event()
+    run = await asked(taught)
+    working = asyncio.create_task(pipeline.work(taught, taught.settings, run))
+    async with asyncio.timeout(60):
+        while not await runs.curve(taught, run.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert any(record.get("photo") == shown.sha256 for record in trainer.data)
+    work = taught.settings.home / "runs" / "1" / "work"
+    (work / "iter_8.pth").touch()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await privacy.forget(taught, taught.settings, "telegram", 2, withdraw=forget.forget)
+    trainer.hold, there = None, list[bool]()
+    monkeypatch.setattr(
+        trainer, "before", lambda out: there.append((out / "work" / "iter_8.pth").exists())
+    )
+    again = await runs.claim(taught, "another")
+    assert again is not None
+    ended = await pipeline.work(taught, taught.settings, again)
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert there == [False]
+    assert not any("photo" in record for record in trainer.data)
+
+
+async def test_what_is_promoted_by_hand_while_it_is_judged_serves_on(
+    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = evaluate.latency
+
+    async def promoted(*given: Any) -> gate.Latency:
+        await registry.promote(taught, "critic-1")
+        return await timed(*given)
+
+    monkeypatch.setattr(evaluate, "latency", promoted)
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert not ended.metrics["verdict"]["passed"]
+    live = await registry.live(taught)
+    assert live is not None
+    assert live.name == "critic-1"
+    assert live.report is not None
+
+
+async def test_a_candidate_is_judged_by_the_model_that_serves_in_the_end(
+    taught: Database, trainer: Trainer, lenient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody rolls back meanwhile: better than what was bad is not enough."""
+    bad = checkpoints.write(taught.settings.models / "bad", seed=7)
+    base = str(taught.settings.model)
+    await registry.add(taught, name="bad", path=bad, base=base, sha256=registry.digest(bad))
+    await registry.promote(taught, "bad")
+    timed, rounds = evaluate.latency, list[str]()
+
+    async def latency(sat: Any, *given: Any) -> gate.Latency:
+        rounds.append(sat[0].model)
+        if len(rounds) == 1:
+            await registry.rollback(taught, reason="bad")
+        return await timed(sat, *given)
+
+    monkeypatch.setattr(evaluate, "latency", latency)
+    ended = await pipeline.work(taught, taught.settings, await asked(taught))
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert rounds == ["bad", "base"]
 
 
 async def test_nothing_to_learn_is_said(db: Database, trainer: Trainer) -> None:

@@ -26,13 +26,14 @@ from typing import Any, Final
 
 import structlog
 
+from engine.datasets import DatasetError
 from foodcritic import runs, wake
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import FoodcriticError, LeaseLost, RunCancelled
 from foodcritic.runs import Run
 from foodcritic.settings import Settings
-from training import stages
+from training import dataset, stages, withdrawn
 from training.stages import Work
 
 #: Seconds between two heartbeats.
@@ -46,10 +47,13 @@ log = structlog.get_logger(__name__)
 async def watch(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     """Take runs as they are asked for, one at a time, until `stop`: the trainer."""
     async with wake.listen(db, runs.TOPIC) as bell:
+        rung = True
         while not stop.is_set():
             run = await runs.claim(db, trainer())
             if run is None:
-                await bell.wait(5.0)
+                if rung:  # a run may have ended that nobody was at
+                    await tidy(db, settings)
+                rung = await bell.wait(5.0)
                 continue
             working = asyncio.create_task(work(db, settings, run))
             stopping = asyncio.create_task(stop.wait())
@@ -72,13 +76,15 @@ async def work(
     How it ended is the run that is returned; it raises only `LeaseLost`.
     """
     made = Work(db, settings, run, say)
-    made.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log.info("run.begun", run=run.id, recipe=run.recipe, attempt=run.attempts)
     try:
-        await _beside(_beat(made), stages.go(made))
+        await _beside(_beat(made), _go(made))
         ended = await runs.finish(db, made.run, RunStatus.SUCCEEDED)
     except RunCancelled:
-        ended = await runs.finish(db, made.run, RunStatus.CANCELLED)
+        if await stages.promoted(made) is None:
+            ended = await runs.finish(db, made.run, RunStatus.CANCELLED)
+        else:  # too late: only a rollback takes it back
+            ended = await runs.finish(db, made.run, RunStatus.SUCCEEDED)
     except LeaseLost:
         log.warning("run.lost", run=run.id)
         raise
@@ -87,17 +93,26 @@ async def work(
         log.info("run.released", run=run.id)
         raise
     except Exception as error:
-        if not isinstance(error, FoodcriticError):
+        said = await asyncio.to_thread(_gone, made) or str(error)
+        if said == str(error) and not isinstance(error, FoodcriticError):
             log.exception("run.crashed", run=run.id)
-        said = str(error) if isinstance(error, FoodcriticError) else f"internal error: {error!r}"
+            said = f"internal error: {error!r}"
         logs = made.folder / "work" / "train.log"
         where = f"\nlog: {logs}" if logs.exists() else ""
         ended = await runs.finish(
             db, made.run, RunStatus.FAILED, error=said[:LONGEST_ERROR] + where
         )
-    _tidy(made.folder)
+    await asyncio.to_thread(_tidy, made.folder)
     log.info("run.ended", run=run.id, status=str(ended.status), error=ended.error)
     return ended
+
+
+async def _go(made: Work) -> None:
+    await tidy(made.db, made.settings)
+    if made.run.dataset is None:  # it begins: a run of this number was of an older database
+        await asyncio.to_thread(shutil.rmtree, made.folder, ignore_errors=True)
+    made.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await stages.go(made)
 
 
 async def _beat(made: Work) -> None:
@@ -121,10 +136,36 @@ async def _beside(beating: Coroutine[Any, Any, None], going: Coroutine[Any, Any,
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def tidy(db: Database, settings: Settings) -> None:
+    """Remove what runs have left that nobody was at when they ended: `_tidy`."""
+    folders = await asyncio.to_thread(lambda: sorted((settings.home / "runs").glob("*")))
+    going = await runs.unfinished(db)  # asked last: a run that begins now has no folder above
+    for folder in folders:
+        if going is None or folder.name != str(going.id):
+            await asyncio.to_thread(_tidy, folder)
+
+
 def _tidy(folder: Path) -> None:
     """What a run that has ended leaves: configuration, logs, measurements, report."""
     for heavy in (folder / "data", folder / "model"):
         shutil.rmtree(heavy, ignore_errors=True)
-    (folder / "work" / "train.json").unlink(missing_ok=True)  # what people wrote
-    for path in (folder / "work").glob("iter_*"):
+    work, told = folder / "work", folder / withdrawn.DATASET
+    (work / "train.json").unlink(missing_ok=True)  # what people wrote
+    for path in (*work.glob("iter_*"), *work.glob("merged*")):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    if told.exists():
+        home, name = folder.parents[1], told.read_text("utf-8")
+        if not (home / "datasets" / name).is_dir():  # it was forgotten as the report was written
+            withdrawn.reports(home, {name})
+
+
+def _gone(made: Work) -> str | None:
+    """That the dataset was forgotten meanwhile: then that is what ended the run."""
+    home, name = made.settings.home, made.run.dataset
+    if name is None or (home / "datasets" / name).is_dir():
+        return None
+    try:
+        dataset.find(home, name)
+    except DatasetError as error:
+        return str(error)
+    return None

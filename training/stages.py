@@ -72,7 +72,7 @@ class Work:
 
 async def go(made: Work) -> None:
     """All of them, to a verdict; raises what stops it."""
-    if (served := await _promoted(made)) is not None:
+    if (served := await promoted(made)) is not None:
         await made.stage("promote")
         await _taken(made, served)
         await _prune(made.db, made.settings)
@@ -99,7 +99,7 @@ async def go(made: Work) -> None:
     await _prune(made.db, made.settings)
 
 
-async def _promoted(made: Work) -> Version | None:
+async def promoted(made: Work) -> Version | None:
     """What this run promoted before it was cut off: all that is left is to see it serve."""
     verdict = made.run.metrics.get("verdict", {})
     if not verdict.get("passed"):
@@ -159,6 +159,8 @@ async def _train(made: Work, snapshot: Snapshot) -> Path:
             say=made.say,
             overrides=overrides,
         )
+        # What was trained before a kill was trained on what is there no more.
+        await asyncio.to_thread(shutil.rmtree, made.folder / "work", ignore_errors=True)
         async with _opened(loader(made.settings, None)) as teacher:
             kept = await replay.build(made.db, teacher, snapshot, data, lambda _: None)
         await made.note(replayed=kept)
@@ -202,13 +204,15 @@ async def _convert(made: Work, trained: Path) -> Version:
     await made.stage("convert")
     name = f"critic-{made.run.id}"
     folder = made.settings.models / name
-    if not folder.is_dir():
+    digest = await asyncio.to_thread(registry.digest, trained)
+    # Of this number another run may have made one, before the database was restored.
+    if not folder.is_dir() or digest != await asyncio.to_thread(registry.digest, folder):
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = folder.with_name(f".part-{name}")
         await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
         await asyncio.to_thread(shutil.copytree, trained, part, copy_function=_place)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         part.rename(folder)
-    digest = await asyncio.to_thread(registry.digest, folder)
     return await registry.add(
         made.db,
         name=name,
