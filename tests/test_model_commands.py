@@ -70,6 +70,20 @@ def test_versions_are_listed_promoted_and_rolled_back(home: Path) -> None:
     assert [e.action for e in inside(home, audit.latest)] == ["rollback"] * 2 + ["promote"] * 2
 
 
+def test_the_version_that_serves_is_listed_however_old_it_is(home: Path) -> None:
+    async def add(db: Database) -> None:
+        for number in range(60):
+            name = f"critic-{number}"
+            folder = db.settings.models / name
+            folder.mkdir(parents=True)
+            await registry.add(db, name=name, path=folder, base="nano", sha256="0" * 64)
+        await registry.promote(db, "critic-0")
+
+    inside(home, add)
+    found = json.loads(run("models", "list", "--json").output)["versions"]
+    assert found[-1] | {"name": "critic-0", "status": "live"} == found[-1]
+
+
 def test_without_versions_it_is_said_what_answers_and_how_one_comes_to_be(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,8 @@ def list_versions(
     """All versions, newest first, and what a worker serves now."""
 
     async def read(db: Database) -> tuple[list[Version], dict[str, Any] | None, str]:
-        return await registry.listing(db), await registry.serving(db), await registry.base(db)
+        every = await registry.listing(db, limit=1000)
+        return every, await registry.serving(db), await registry.base(db)
 
     versions, serving, base = _with_db(read)
     settings = settings_.load()
