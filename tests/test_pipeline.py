@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from engine import card, choice, export, hub, nano
 from engine.datasets import DatasetError, Labelled
@@ -210,6 +211,22 @@ async def test_old_models_are_deleted_but_for_what_serves_and_what_a_rollback_re
     assert back.is_stored(taught.settings)
 
 
+async def test_runs_that_fail_at_the_gate_do_not_fill_the_disk(
+    taught: Database, trainer: Trainer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has made a candidate by then, and none comes to a verdict."""
+
+    async def fails(*_: object) -> None:
+        raise DatasetError("the worker keeps the GPU")
+
+    monkeypatch.setattr(stages, "_gate", fails)
+    for _ in range(stages.KEPT + 3):
+        ended = await pipeline.work(taught, taught.settings, await asked(taught))
+        assert ended.status is RunStatus.FAILED
+        clock.forward(days=1)
+    assert len(list(taught.settings.models.glob("critic-*"))) == stages.KEPT + 1
+
+
 async def test_what_is_learnt_comes_with_the_old_models_own_answers(
     taught: Database, trainer: Trainer
 ) -> None:
@@ -400,6 +417,29 @@ async def test_a_run_killed_after_it_promoted_is_not_done_again(
     live = await registry.live(taught)
     assert live is not None
     assert live.name == "critic-1"
+
+
+async def test_a_database_that_goes_away_fails_no_run(
+    taught: Database, trainer: Trainer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was started anew: the run goes on as after a kill."""
+    renewed, gone = runs.renew, [ConnectionError("server closed the connection")]
+
+    async def renew(db: Database, run: Run, stage: Any = None, **values: Any) -> Run:
+        if stage == "convert" and gone:
+            raise sa.exc.InterfaceError("UPDATE", {}, gone.pop())
+        return await renewed(db, run, stage, **values)
+
+    monkeypatch.setattr(runs, "renew", renew)
+    run = await asked(taught)
+    with pytest.raises(sa.exc.InterfaceError):
+        await pipeline.work(taught, taught.settings, run)
+    clock.forward(minutes=2)
+    again = await runs.claim(taught, "another")
+    assert again is not None
+    ended = await pipeline.work(taught, taught.settings, again)
+    assert ended.status is RunStatus.SUCCEEDED, ended.error
+    assert trainer.calls == 1
 
 
 async def test_what_is_kept_of_an_exam_counts_for_that_exam_and_that_model_alone(

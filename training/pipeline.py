@@ -24,10 +24,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import sqlalchemy as sa
 import structlog
 
 from engine.datasets import DatasetError
-from foodcritic import runs, wake
+from foodcritic import outage, runs, wake
 from foodcritic.columns import RunStatus
 from foodcritic.db import Database
 from foodcritic.errors import FoodcriticError, LeaseLost, RunCancelled
@@ -73,7 +74,8 @@ async def work(
 ) -> Run:
     """Do a claimed run to its end, whatever happens; cancelling the task gives it back.
 
-    How it ended is the run that is returned; it raises only `LeaseLost`.
+    How it ended is the run that is returned; it raises only `LeaseLost`, and what a database that
+    is away raises: once the lease has run out, somebody goes on.
     """
     made = Work(db, settings, run, say)
     log.info("run.begun", run=run.id, recipe=run.recipe, attempt=run.attempts)
@@ -93,6 +95,9 @@ async def work(
         log.info("run.released", run=run.id)
         raise
     except Exception as error:
+        if isinstance(error, sa.exc.SQLAlchemyError) and outage.passes(error):
+            log.warning("run.interrupted", run=run.id, reason=str(error))
+            raise
         said = await asyncio.to_thread(_gone, made) or str(error)
         if said == str(error) and not isinstance(error, FoodcriticError):
             log.exception("run.crashed", run=run.id)

@@ -202,6 +202,7 @@ async def _train(made: Work, snapshot: Snapshot) -> Path:
 async def _convert(made: Work, trained: Path) -> Version:
     """The checkpoint as a registered candidate: it loads and answers, or the run fails."""
     await made.stage("convert")
+    await _prune(made.db, made.settings)  # room for one more, also where each run fails below
     name = f"critic-{made.run.id}"
     folder = made.settings.models / name
     digest = await asyncio.to_thread(registry.digest, trained)
