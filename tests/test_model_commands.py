@@ -275,6 +275,26 @@ def test_a_dry_run_shows_the_run_that_waits(home: Path, python: Path) -> None:
     assert run("train", "--dry-run", "--recipe", "nano-corrections").exit_code == 1
 
 
+def test_a_dry_run_says_why_a_run_cannot_be_gone_on_with(home: Path, python: Path) -> None:
+    values: list[dict[str, Any]] = [{"dataset": "0" * 64}, {"base": "InternVL2-2B"}]
+
+    async def released(db: Database) -> None:
+        await runs.create(db, "nano-corrections", actor="schedule")
+        claimed = await runs.claim(db, "another")
+        assert claimed is not None
+        claimed = await runs.renew(db, claimed, "prepare", **values.pop())
+        await runs.release(db, claimed)
+
+    for why in ("it began with InternVL2-2B, and now nano serves", "there is no dataset 000"):
+        inside(home, released)
+        result = run("train", "--dry-run")
+        assert result.exit_code == 1
+        said = " ".join(result.output.split())
+        assert why in said
+        assert "goes on at prepare" in said
+        assert run("train", "--cancel").exit_code == 0
+
+
 @pytest.mark.parametrize("other", ["--json", "--cancel"])
 def test_what_does_not_go_together_is_refused(home: Path, other: str) -> None:
     words = ["--json"] if other == "--json" else ["--dry-run", "--cancel"]

@@ -46,6 +46,12 @@ async def find(db: Database, settings: Settings) -> tuple[str, Path]:
     return name, folder
 
 
+def same(began: str | None, name: str) -> None:
+    """Refuse to go on with another model than the run began with; raises DatasetError."""
+    if began not in (None, name):
+        raise DatasetError(f"it began with {began}, and now {name} serves: train anew")
+
+
 def settled(settings: Settings, name: str, folder: Path) -> Settings:
     """The settings by which exactly this model is asked: `auto` would take nano in its place."""
     if name == registry.NANO:

@@ -7,6 +7,7 @@ Training's environment is not made for it either: where there is none, its part 
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -66,15 +67,19 @@ async def make(
 ) -> Forecast:
     """What a run by `recipe` (None: the usual one) would be; `refused` says what raises there."""
     made = Forecast(recipe=recipe or await runs.recipe(db), overrides=dict(overrides))
-    await _waiting(db, made, asked=(recipe, overrides))
+    await runs.sweep(db)
+    begun = await _waiting(db, made, asked=(recipe, overrides))
     await _corrections(db, made)
     base: Path | None = None
     try:
         made.base, base = await basis.find(db, settings)
+        basis.same(begun.base if begun else None, made.base)
         settings, made.checkpoint = basis.settled(settings, made.base, base), str(base)
     except FoodcriticError as error:
         made.refused += (str(error),)
     try:
+        if begun is not None and begun.dataset is not None:
+            await asyncio.to_thread(dataset.find, settings.home, begun.dataset)
         _records(settings, made, await dataset.draft(db))
     except FoodcriticError as error:
         made.refused += (str(error),)
@@ -97,23 +102,24 @@ def same(waiting: Run, recipe: str | None, overrides: Mapping[str, str]) -> None
 
 async def _waiting(
     db: Database, made: Forecast, *, asked: tuple[str | None, Mapping[str, str]]
-) -> None:
-    """Whether another run is in the way, or is the one that would be done."""
+) -> Run | None:
+    """The run that would be done, where one waits; another may be in the way."""
     run = await runs.unfinished(db)
     if run is None:
-        return
-    if run.status is RunStatus.DOING and run.lease is not None and run.lease >= db.now():
+        return None
+    if run.status is RunStatus.DOING:
         made.refused += (str(RunBusy(run.id, run.stage)),)
-        return
+        return None
     try:
-        if run.status is RunStatus.TODO:
-            same(run, *asked)
+        same(run, *asked)
     except DatasetError as error:
         made.refused += (str(error),)
-        return
+        return None
     made.recipe, made.overrides = run.recipe, dict(run.config.get("set", {}))
-    begun = f"goes on at {run.stage}" if run.attempts else "is the one that would be done"
-    made.notes += (f"run {run.id}, which {run.actor} asked for, {begun}",)
+    begun = run.stage != "waiting"
+    how = f"goes on at {run.stage}" if begun else "is the one that would be done"
+    made.notes += (f"run {run.id}, which {run.actor} asked for, {how}",)
+    return run
 
 
 async def _corrections(db: Database, made: Forecast) -> None:

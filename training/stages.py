@@ -78,8 +78,7 @@ async def go(made: Work) -> None:
         await _prune(made.db, made.settings)
         return
     made.base, made.start = await basis.find(made.db, made.settings)
-    if made.run.base not in (None, made.base):
-        raise DatasetError(f"it began with {made.run.base}, and now {made.base} serves: train anew")
+    basis.same(made.run.base, made.base)
     made.settings = basis.settled(made.settings, made.base, made.start)
     snapshot = await _dataset(made)
     trained = await _train(made, snapshot)
