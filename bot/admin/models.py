@@ -1,6 +1,7 @@
 """/models: which versions there are and which serves; promote one, or roll back."""
 
 import asyncio
+from pathlib import Path
 
 from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest
@@ -64,7 +65,7 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
         lines.append(texts.text(lang, "models-error", reason=str(said["error"])[:LONGEST]))
     versions = await registry.listing(db, limit=SHOWN)
     stored = [v.id for v in versions if await asyncio.to_thread(v.is_stored, db.settings)]
-    lines += [_row(version, lang, stored=version.id in stored) for version in versions]
+    lines += [_row(version, lang, line, stored=version.id in stored) for version in versions]
     if not versions:
         lines.append(texts.text(lang, "models-none"))
     buttons = [
@@ -79,11 +80,13 @@ async def _list(desk: Desk, lang: Lang) -> tuple[str, InlineKeyboardMarkup | Non
     return "\n".join(lines), rows(*made) if made else None
 
 
-def _row(version: Version, lang: Lang, *, stored: bool) -> str:
+def _row(version: Version, lang: Lang, line: str, *, stored: bool) -> str:
     report = version.report or {}
     reasons = (said(lang, r) for r in report.get("reasons", ()) if r["ok"] is report["passed"])
     reason = report.get("rolled_back") or next(reasons, "")
     state = texts.text(lang, f"model-{version.status}")
+    if version.base is not None and version.base != line:  # not even a live one serves
+        state = texts.text(lang, "model-other", state=state, name=Path(version.base).name)
     if not stored:
         state = texts.text(lang, "model-deleted", state=state)
     row = texts.text(

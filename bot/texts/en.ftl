@@ -368,6 +368,7 @@ model-candidate = candidate
 model-retired = retired
 model-rejected = rejected
 model-deleted = { $state }, files deleted
+model-other = { $state }, of { $name }
 button-model-promote = ⬆️ { $name }
 button-model-rollback = ↩️ Roll back
 tap-model-promoted = { $name } is live; the workers change over.

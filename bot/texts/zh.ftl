@@ -332,6 +332,7 @@ model-candidate = 候选
 model-retired = 已退下
 model-rejected = 未通过
 model-deleted = { $state }，文件已删除
+model-other = { $state }，基于 { $name }
 button-model-promote = ⬆️ { $name }
 button-model-rollback = ↩️ 回到上一个
 tap-model-promoted = { $name } 已上线，正在切换。

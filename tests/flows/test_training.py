@@ -245,6 +245,11 @@ async def test_models_are_listed_promoted_and_rolled_back(tmp_path: Path) -> Non
         assert "cannot be done" in again
         assert [e.action for e in await audit.latest(db)] == ["rollback", "promote"]
         assert (await registry.find(db, "one")).status is ModelStatus.REJECTED
+        of = "OpenGVLab/InternVL2-2B"
+        await registry.add(db, name="three", path=folder, base=of, sha256="0" * 64)
+        boss.says("/models")
+        seen = await boss.sees("• three: candidate, of InternVL2-2B.")
+        assert "⬆️ three" not in seen.buttons
 
 
 @pytest.mark.long
