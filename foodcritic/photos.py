@@ -175,7 +175,9 @@ def store(media: Path, data: bytes) -> Photo:
             width, height = height, width
     sha256 = hashlib.sha256(data).hexdigest()
     path = media / sha256[:2] / f"{sha256}{suffix}"
-    if not path.exists():
+    try:
+        os.utime(path)  # it is wanted again: too young to be swept (foodcritic.retention)
+    except FileNotFoundError:
         for folder in (media, path.parent):  # nobody else on the machine may look
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=media) as part:
@@ -185,8 +187,6 @@ def store(media: Path, data: bytes) -> Photo:
                 file.flush()
                 os.fsync(handle)
             Path(name).replace(path)
-    else:
-        os.utime(path)  # it is wanted again: too young to be swept (foodcritic.retention)
     return Photo(sha256=sha256, width=width, height=height, path=path)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -171,12 +172,15 @@ async def _photos(db: Database, before: datetime) -> int:
 
 def _orphans(media: Path, named: Collection[str], before: float) -> int:
     gone = 0
-    for path in sorted(media.rglob("*")) if media.exists() else ():
-        if not path.is_file() or path.relative_to(media).as_posix() in named:
-            continue
-        if path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
-            gone += 1
+    # Photos come and go meanwhile: this passes over what has gone, `Path.rglob` raises.
+    for folder, _, names in os.walk(media):
+        for path in (Path(folder, name) for name in names):
+            if path.relative_to(media).as_posix() in named:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    gone += 1
     return gone
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,21 @@ async def test_several_processes_sweep_once_a_day(kept: Database, clock: Clock) 
     stop.set()
     await sweeping
     assert not await exists(kept, old)
+
+
+async def test_photos_may_be_stored_and_swept_at_the_same_time(db: Database, clock: Clock) -> None:
+    media, stop = db.settings.media, asyncio.Event()
+    media.mkdir()
+
+    def come_and_go() -> None:
+        while not stop.is_set():  # what storing does beside the photo, and sweeping to it
+            with tempfile.TemporaryDirectory(dir=media) as folder:
+                Path(folder, "part").write_bytes(b"")
+
+    busy = asyncio.gather(*(asyncio.to_thread(come_and_go) for _ in range(4)))
+    try:
+        for _ in range(100):
+            await retention.sweep(db)
+    finally:
+        stop.set()
+        await busy
