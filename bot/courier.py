@@ -71,6 +71,8 @@ class Courier:
                         self._db, CHANNEL, self._name, unfinished=True, limit=room
                     )
                 for job in jobs:
+                    if self._stopping:
+                        break  # `drain` waits for those that were begun: the next courier's
                     if job.id in self._tasks:
                         continue  # its lease ran out while it waits for room: it is ours again
                     task = asyncio.create_task(self._follow(job), name=f"follow-{job.id}")

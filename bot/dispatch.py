@@ -112,6 +112,8 @@ class Dispatcher:
                     continue
                 letters = await inbox.waiting(self._db, self._source, after=after, limit=PAGE)
                 for letter in letters:
+                    if self._stopping:
+                        break  # `drain` waits for those in hand by then: the inbox keeps it
                     after = letter.id
                     if letter.attempts >= DEATHS:
                         await self._give_up(letter)

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.util import LRUCache
 
 from foodcritic import db as database
@@ -199,6 +200,31 @@ def other(db: Database) -> Callable[..., Any]:
         return replace(db, settings=db.settings.model_copy(update=values))
 
     return under
+
+
+@asynccontextmanager
+async def another(db: Database) -> AsyncIterator[AsyncSession]:
+    """A transaction of another process, say: what is begun meanwhile may have to wait for it."""
+    async with db.write() as session:
+        yield session
+
+
+async def waits(db: Database) -> None:
+    """Return once somebody waits for what `another` has locked."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def some() -> bool:
+        if db.dialect == "sqlite":
+            return bool(db._writer._waiters)
+        async with db.read() as session:
+            return bool(await session.scalar(waiting))
+
+    async with asyncio.timeout(60):
+        while not await some():  # noqa: ASYNC110 a database tells nobody
+            await asyncio.sleep(0.01)
 
 
 def new_job(key: str = "a", user: int = 1, **values: Any) -> queue.NewJob:

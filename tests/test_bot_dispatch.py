@@ -17,6 +17,7 @@ from foodcritic import db as database
 from foodcritic import inbox, tables
 from foodcritic.db import Database
 from foodcritic.settings import Settings
+from tests.conftest import another, waits
 
 SOURCE = "telegram:1"
 
@@ -235,3 +236,19 @@ async def test_what_is_given_up_is_apologised_for_first(
     assert handlers.seen == []
     await running.drain(1.0)
     await task
+
+
+async def test_what_is_read_while_it_stops_stays_in_the_inbox(db: Database) -> None:
+    if db.dialect != "sqlite":
+        pytest.skip("only SQLite has one writer at a time, by which the test stops it")
+    await inbox.receive(db, SOURCE, [message(1, "late")])
+    handlers = Handlers(db)
+    working = dispatcher(db, handlers)
+    async with another(db):
+        running = asyncio.create_task(working.run())
+        await waits(db)
+        draining = asyncio.create_task(working.drain(1.0))
+        await asyncio.sleep(0)
+    await draining
+    await running
+    assert (handlers.seen, await _settled(db)) == ([], {})
