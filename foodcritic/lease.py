@@ -88,9 +88,11 @@ _CLAIM = (
     .returning(*jobs.COLUMNS)
 )
 _spent = _C.attempts >= CLAIMS
+#: Whose row somebody else has is being seen to; and who waits for nobody is in no deadlock.
+_dead = sa.select(_C.id).where(jobs.DOING, _C.lease < _NOW).with_for_update(skip_locked=True)
 _SWEEP = (
     sa.update(JOBS)
-    .where(jobs.DOING, _C.lease < _NOW)
+    .where(_C.id.in_(_dead))
     .values(
         status=sa.case(
             (_C.cancelling, jobs.status(JobStatus.CANCELLED)),

@@ -78,11 +78,14 @@ async def progress(
 async def hold(db: Database, channel: str, courier: str, jobs_held: Collection[int]) -> None:
     """Renew the leases of deliveries under way: one may wait for minutes for room in its chat."""
     async with db.write(durable=False) as session:
+        ours = sa.select(J.id).where(
+            jobs.UNDELIVERED, J.channel == channel, J.courier == courier, J.id.in_(jobs_held)
+        )
+        # One whose row somebody else has is renewed the next time: who waits for none of them is
+        # in no deadlock.
         await session.execute(
             sa.update(J)
-            .where(
-                jobs.UNDELIVERED, J.channel == channel, J.courier == courier, J.id.in_(jobs_held)
-            )
+            .where(J.id.in_(ours.with_for_update(skip_locked=True)))
             .values(courier_lease=db.now() + COURIER_LEASE)
             .execution_options(synchronize_session=False)
         )

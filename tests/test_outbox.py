@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
-from foodcritic import queue
+from foodcritic import queue, tables
 from foodcritic.db import Database
 from foodcritic.errors import LeaseLost
 from foodcritic.queue import Job
-from tests.conftest import Clock, new_job
+from tests.conftest import Clock, another, new_job
 
 
 async def answered(db: Database, key: str = "a", **values: object) -> Job:
@@ -83,6 +84,25 @@ async def test_a_delivery_is_held_by_whoever_has_it_and_nobody_else(
     assert again.id == job.id
     assert await queue.reclaim(db, "telegram", "c2") == 1
     assert await queue.undelivered(db, "telegram", "c3") != ()
+
+
+async def test_who_renews_or_sweeps_leases_waits_for_nobody(db: Database, clock: Clock) -> None:
+    """Each has several rows at a time: two that wait for each other would be a deadlock."""
+    if db.dialect != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    jobs = [await queue.enqueue(db, new_job(key, user)) for user, key in enumerate("ab", 1)]
+    await queue.undelivered(db, "telegram", "one", unfinished=True)
+    assert [await queue.claim(db, "w") for _ in jobs] != [None, None]
+    clock.forward(seconds=61)
+    async with asyncio.timeout(60), another(db) as session:
+        taken = sa.select(tables.Job).where(tables.Job.id == jobs[0].id).with_for_update()
+        await session.execute(taken)
+        await queue.hold(db, "telegram", "one", [job.id for job in jobs])
+        assert await queue.sweep(db) == 1
+    assert [job.id for job in await queue.undelivered(db, "telegram", "two", unfinished=True)] == [
+        jobs[0].id
+    ]
+    assert await queue.sweep(db) == 1
 
 
 async def test_a_flood_wait_postpones_one_delivery(db: Database, clock: Clock) -> None:
