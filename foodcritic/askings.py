@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from foodcritic import tables
+from foodcritic import people, tables
 from foodcritic.db import Database
 
 Wants = Literal["dish", "text"]
@@ -46,11 +46,7 @@ async def begin(
     now = db.now()
     values = {"chat_id": chat_id, "message_id": None, "wants": "dish", "created": now}
     async with db.write() as session:
-        await session.execute(
-            db.insert(tables.User)
-            .values(channel=channel, id=user_id, created=now)
-            .on_conflict_do_nothing()
-        )
+        await people.lock(session, db, channel, user_id)
         theirs = (A.job_id == job_id, A.channel == channel, A.user_id == user_id)
         before = await session.scalar(sa.select(A.message_id).where(*theirs))
         row = await session.execute(

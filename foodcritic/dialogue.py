@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import tables
+from foodcritic import people, tables
 from foodcritic.columns import JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.jobs import Job
@@ -60,6 +60,7 @@ async def current(db: Database, place: Place) -> int:
 async def start(db: Database, place: Place) -> int:
     """End the open dialogue, if any, and begin another; its id."""
     async with db.write() as session:
+        await people.lock(session, db, place.channel, place.user_id)  # of two, each begins its own
         await session.execute(
             sa.update(D)
             .where(*_at(place))

@@ -17,7 +17,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import tables
+from foodcritic import people, tables
 from foodcritic.db import Database
 
 Rating = Literal[1, -1]
@@ -35,6 +35,7 @@ async def rate(
 ) -> None:
     """Store a person's rating of an answer; 0 takes it back and remembers with which update."""
     async with db.write() as session:
+        await people.lock(session, db, channel, user_id)
         await _store(session, db, job_id, channel, user_id, rating, update_id)
 
 
@@ -47,8 +48,9 @@ async def toggle(
     """
     mine = (F.job_id == job_id, F.channel == channel, F.user_id == user_id)
     async with db.write() as session:
+        await people.lock(session, db, channel, user_id)  # there may be no rating to lock yet
         before = (
-            await session.execute(sa.select(F.rating, F.update_id).where(*mine).with_for_update())
+            await session.execute(sa.select(F.rating, F.update_id).where(*mine))
         ).one_or_none()
         if before is not None and before.update_id is not None and before.update_id >= update_id:
             return int(before.rating)
@@ -101,13 +103,7 @@ async def _store(
     rating: int,
     update_id: int | None,
 ) -> None:
-    now = db.now()
-    await session.execute(
-        db.insert(tables.User)
-        .values(channel=channel, id=user_id, created=now)
-        .on_conflict_do_nothing()
-    )
-    values = {"rating": rating, "update_id": update_id, "created": now}
+    values = {"rating": rating, "update_id": update_id, "created": db.now()}
     await session.execute(
         db.insert(F)
         .values(job_id=job_id, channel=channel, user_id=user_id, **values)

@@ -2,6 +2,7 @@
 
 user = await user(db, channel, user_id)             User, made on first sight
 await set_user(db, channel, user_id, language="zh")
+person = await lock(session, db, channel, user_id)  User, nobody else's until the commit
 chat = await chat(db, channel, chat_id)             Chat, made on first sight
 await set_chat(db, channel, chat_id, gone=db.now()) we were blocked or removed
 await move_chat(db, channel, old, new)              a group became a supergroup
@@ -14,6 +15,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from foodcritic import audit, pseudonyms, tables
 from foodcritic.db import Database
@@ -65,6 +68,18 @@ async def set_chat(db: Database, channel: str, number: int, **values: Any) -> Ch
     return Chat(**await _row(db, tables.Chat, channel, number, **values))
 
 
+async def lock(session: AsyncSession, db: Database, channel: str, number: int) -> User:
+    """The user, made on first sight and locked: what is theirs changes in one order."""
+    table = tables.User
+    # One statement: between two, the row could be deleted.
+    made = db.insert(table).values(channel=channel, id=number, created=db.now())
+    locked = made.on_conflict_do_update(
+        index_elements=["channel", "id"], set_={"created": table.created}
+    )
+    row = await session.execute(locked.returning(*table.__table__.c))
+    return User(**row.one()._mapping)
+
+
 async def set_quota(
     db: Database, channel: str, number: int, quota: int | None, *, actor: str
 ) -> None:
@@ -82,9 +97,16 @@ async def set_quota(
 
 async def move_chat(db: Database, channel: str, old: int, new: int) -> None:
     """Telegram gave a chat a new number: its jobs, dialogues and settings follow."""
+    try:
+        await _move(db, channel, old, new)
+    except IntegrityError:  # on PostgreSQL the new number may speak in this very moment
+        await _move(db, channel, old, new)
+
+
+async def _move(db: Database, channel: str, old: int, new: int) -> None:
     chats = tables.Chat
     async with db.write() as session:
-        there = await session.get(chats, (channel, new))
+        there = await session.get(chats, (channel, new), with_for_update=True)
         if there is None:
             await session.execute(
                 sa.update(chats)
@@ -112,7 +134,7 @@ async def move_chat(db: Database, channel: str, old: int, new: int) -> None:
                 .values(chat_id=new)
                 .execution_options(synchronize_session=False)
             )
-        before = await session.get(chats, (channel, old))
+        before = await session.get(chats, (channel, old), with_for_update=True)
         if before is not None:
             there.settings = {**before.settings, **there.settings}
             await session.delete(before)

@@ -70,7 +70,7 @@ async def decide(
 ) -> None:
     """Store whether somebody's photos and words may train the model; a no reaches the datasets."""
     async with db.write() as session:
-        before = await _person(session, db, channel, user_id)
+        before = await people.lock(session, db, channel, user_id)
         await session.execute(
             sa.update(U)
             .where(U.channel == channel, U.id == user_id)
@@ -112,7 +112,7 @@ async def take_back(db: Database, said: Correction, *, withdraw: Withdraw) -> bo
 async def set_setting(db: Database, channel: str, user_id: int, name: str, value: Any) -> None:
     """Change one of a person's settings and leave the others."""
     async with db.write() as session:
-        before = await _person(session, db, channel, user_id)
+        before = await people.lock(session, db, channel, user_id)
         await session.execute(
             sa.update(U)
             .where(U.channel == channel, U.id == user_id)
@@ -141,6 +141,8 @@ async def forget(
     held = await belongings.of(db, channel, user_id)
     datasets = await _withdraw(db, held, channel, user_id, withdraw)
     async with db.write() as session:
+        # First, as `queue.enqueue` does: a question asked meanwhile comes before, or after all.
+        await people.lock(session, db, channel, user_id)
         held = await belongings.find(session, channel, user_id)
         # Files before the commit: killed in between, the rows still say what is to be done.
         for path in await _delete(session, db, channel, user_id, held):
@@ -212,8 +214,12 @@ async def _delete(
     )
     paths = []
     for sha256 in held.alone:
-        gone = sa.delete(tables.Photo).where(tables.Photo.sha256 == sha256)
-        found = await session.scalar(gone.returning(tables.Photo.path).execution_options(**silent))
+        photo = tables.Photo
+        # Once it is ours, see whether somebody else has asked about it in this moment.
+        await session.execute(sa.select(photo).where(photo.sha256 == sha256).with_for_update())
+        shown = sa.select(P.job_id).where(P.sha256 == sha256).exists()
+        gone = sa.delete(photo).where(photo.sha256 == sha256, ~shown)
+        found = await session.scalar(gone.returning(photo.path).execution_options(**silent))
         if found is not None:
             paths.append(found)
     return paths
@@ -224,16 +230,3 @@ async def _truncate_log(db: Database) -> None:
     async with db.engine.connect() as connection:
         await connection.exec_driver_sql("ROLLBACK")
         await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-async def _person(session: AsyncSession, db: Database, channel: str, user_id: int) -> tables.User:
-    """The row, made on first sight and locked."""
-    await session.execute(
-        db.insert(U).values(channel=channel, id=user_id, created=db.now()).on_conflict_do_nothing()
-    )
-    found = await session.scalar(
-        sa.select(U).where(U.channel == channel, U.id == user_id).with_for_update()
-    )
-    assert found is not None
-    session.expunge(found)  # a value from here on
-    return found

@@ -40,7 +40,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import jobs, registry, runs, tables
+from foodcritic import jobs, people, registry, runs, tables
 from foodcritic.columns import ACTIVE, FINISHED, JobKind, JobStatus
 from foodcritic.db import Database
 from foodcritic.errors import JobNotFound, QueueFull
@@ -183,15 +183,11 @@ async def enqueue(db: Database, new: NewJob) -> Job:
         census = (await session.execute(_CENSUS, who)).one()
         if census.known is not None:
             return await _read(session, db, _BY_KEY, key=new.key)
-        await _introduce(session, db, new, user=not census.user, chat=not census.chat)
         if db.dialect == "postgresql":
             # Two requests at once would both see the user's last free place: one after the other.
-            await session.execute(
-                sa.select(tables.User.id)
-                .where(tables.User.channel == new.channel, tables.User.id == new.user_id)
-                .with_for_update()
-            )
+            await people.lock(session, db, new.channel, new.user_id)
             census = (await session.execute(_CENSUS, who)).one()
+        await _introduce(session, db, new, user=not census.user, chat=not census.chat)
         if census.own >= settings.queue_per_user:
             seconds = await _seconds(session, min(census.total, census.own))
             raise QueueFull("user", settings.queue_per_user, seconds)
@@ -310,18 +306,23 @@ async def _introduce(
             known = {"channel": new.channel, "id": number, "created": now}
             await session.execute(_MEET[db.dialect, table], known)
     if new.photos:
-        media = db.settings.media
+        media, photo = db.settings.media, tables.Photo
+        made = db.insert(photo)
+        # Locked, where they are known, so that none is deleted meanwhile; and by all in one order.
+        locked = made.on_conflict_do_update(
+            index_elements=["sha256"], set_={"created": photo.created}
+        )
         await session.execute(
-            db.insert(tables.Photo).on_conflict_do_nothing(),
+            locked if db.dialect == "postgresql" else made.on_conflict_do_nothing(),
             [
                 {
-                    "sha256": photo.sha256,
-                    "path": str(photo.path.relative_to(media)),
-                    "width": photo.width,
-                    "height": photo.height,
+                    "sha256": shown.sha256,
+                    "path": str(shown.path.relative_to(media)),
+                    "width": shown.width,
+                    "height": shown.height,
                     "created": now,
                 }
-                for photo in new.photos
+                for shown in sorted(new.photos, key=lambda shown: shown.sha256)
             ],
         )
 

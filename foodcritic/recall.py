@@ -101,6 +101,7 @@ async def keep(db: Database, encoder: str, sha256: str, vector: Vector) -> None:
     """Store a photo's vector; a photo that is gone by now keeps none."""
     async with db.write(durable=False) as session:
         known = sa.select(tables.Photo.sha256).where(tables.Photo.sha256 == sha256)
+        known = known.with_for_update(read=True, key_share=True)  # it stays until this is stored
         if await session.scalar(known) is None:
             return
         await session.execute(

@@ -36,6 +36,12 @@ async def test_a_dialogue_goes_on_until_it_is_started_over(db: Database) -> None
     assert await dialogue.current(db, PLACE) == fresh
 
 
+async def test_photos_of_one_moment_begin_a_dialogue_each(db: Database) -> None:
+    begun = await asyncio.gather(*(dialogue.start(db, PLACE) for _ in range(4)))
+    assert len(set(begun)) == 4
+    assert await dialogue.current(db, PLACE) == max(begun)
+
+
 async def test_each_user_and_topic_has_its_own(db: Database) -> None:
     places = [
         PLACE,

@@ -20,7 +20,7 @@ from foodcritic.columns import ReviewStatus
 from foodcritic.db import Database
 from foodcritic.looks import Look
 from foodcritic.memory import Memory
-from tests.conftest import Clock, new_job
+from tests.conftest import Clock, another, new_job, waits
 from tests.engines import Scripted
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.jpg"))
@@ -300,3 +300,15 @@ async def test_the_one_look_among_many_is_found(kitchen: Kitchen) -> None:
     )
     look = Look(bits=int(index.bits[777]), colours=bytes(map(int, index.colours[777])))
     assert memory._nearest_look(index, look) == 777
+
+
+async def test_a_photo_that_is_forgotten_as_it_is_looked_at_keeps_nothing(db: Database) -> None:
+    shown = photos.Photo(sha256="0" * 64, width=1, height=1, path=db.settings.media / "0")
+    await queue.enqueue(db, new_job(photos=(shown,)))
+    async with another(db) as session:
+        for table in (tables.JobPhoto, tables.Photo):
+            await session.execute(sa.delete(table))
+        keeping = asyncio.create_task(recall.keep(db, "nano", shown.sha256, np.ones(4, np.float32)))
+        await waits(db)
+    await keeping
+    assert await recall.vectors(db, "nano") == {}

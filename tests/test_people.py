@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from foodcritic import dialogue, people, queue
+import asyncio
+
+from foodcritic import dialogue, people, queue, tables
 from foodcritic.db import Database
 from foodcritic.dialogue import Place
-from tests.conftest import Clock, new_job
+from tests.conftest import Clock, another, new_job, waits
 
 
 async def test_people_are_made_on_first_sight_and_keep_their_choices(
@@ -42,3 +44,14 @@ async def test_a_supergroup_that_spoke_first_is_joined_with_its_past(db: Databas
     await people.move_chat(db, "telegram", -5, -1005)  # Telegram says it twice, in both chats
     assert (await queue.get(db, job.id)).chat_id == -1005
     assert (await people.chat(db, "telegram", -1005)).settings == {"memes": False, "tone": "harsh"}
+
+
+async def test_a_supergroup_may_speak_in_the_moment_in_which_it_moves(db: Database) -> None:
+    job = await queue.enqueue(db, new_job(chat_id=-5))
+    async with another(db) as session:
+        speaks = db.insert(tables.Chat).values(channel="telegram", id=-1005, created=db.now())
+        await session.execute(speaks)
+        moving = asyncio.create_task(people.move_chat(db, "telegram", -5, -1005))
+        await waits(db)
+    await moving
+    assert (await queue.get(db, job.id)).chat_id == -1005

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -33,7 +34,7 @@ from foodcritic import db as database
 from foodcritic.cli import app
 from foodcritic.db import Database
 from foodcritic.jobs import Job
-from tests.conftest import new_job, settings_for
+from tests.conftest import another, new_job, settings_for, waits
 from tests.datakit import photo
 
 Taken = list[tuple[list[str], list[int], list[int]]]
@@ -135,6 +136,45 @@ async def test_forgetting_that_is_killed_half_way_is_done_again(
     assert (await belongings.of(db, "telegram", 1)).jobs == (job.id,)
     gone = await privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
     assert (gone.jobs, gone.photos, job.photos[0].path.exists()) == (1, 1, False)
+
+
+async def test_a_question_of_the_same_moment_is_forgotten_with_the_others(db: Database) -> None:
+    job = await answered(db, "a", 1, 1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def withdraw(*_: object) -> int:
+        begun.set()
+        return 0 if go_on.wait(60) else 1
+
+    forgetting = asyncio.create_task(
+        privacy.forget(db, db.settings, "telegram", 1, withdraw=withdraw)
+    )
+    await asyncio.to_thread(begun.wait, 60)
+    async with another(db) as session:  # as `queue.enqueue` does
+        await people.lock(session, db, "telegram", 1)
+        go_on.set()
+        await waits(db)
+        again = {"channel": "telegram", "chat_id": 1, "user_id": 1, "lang": "en", "turn": 1}
+        asked = {**again, "key": "b", "kind": job.kind, "created": db.now()}
+        await session.execute(sa.insert(tables.Job).values(asked))
+    await forgetting
+    assert await queue.find(db, "b") is None
+    assert (await queue.enqueue(db, new_job("c"))).user_id == 1
+
+
+async def test_a_photo_that_another_asks_about_in_that_moment_stays(db: Database) -> None:
+    mine, theirs = await answered(db, "a", 1, 1), await queue.enqueue(db, new_job("b", 2))
+    (shown,) = mine.photos
+    async with another(db) as session:
+        values = {"job_id": theirs.id, "position": 0, "sha256": shown.sha256}
+        await session.execute(sa.insert(tables.JobPhoto).values(values))
+        forgetting = asyncio.create_task(
+            privacy.forget(db, db.settings, "telegram", 1, withdraw=privacy.nothing)
+        )
+        await waits(db)
+    await forgetting
+    assert (await queue.get(db, theirs.id)).photos == (shown,)
+    assert shown.path.exists()
 
 
 async def test_forgotten_words_leave_the_files(db: Database) -> None:

@@ -17,7 +17,7 @@ from foodcritic.db import Database
 from foodcritic.errors import JobCancelled, JobNotFound, LeaseLost, QueueFull
 from foodcritic.photos import Photo
 from foodcritic.queue import Job, JobStatus
-from tests.conftest import Clock, new_job, settings_for
+from tests.conftest import Clock, another, new_job, settings_for, waits
 
 
 async def test_a_job_has_every_column_of_its_row(db: Database) -> None:
@@ -396,3 +396,19 @@ async def test_queries_walk_the_small_indexes(tmp_path: Path) -> None:
             assert not any(
                 step.startswith("SCAN jobs") and "INDEX" not in step for step in steps
             ), steps
+
+
+async def test_albums_of_the_same_photos_in_another_order_wait_in_one_order(db: Database) -> None:
+    first, second = (
+        Photo(sha256=f"{n:064}", width=1, height=1, path=db.settings.media / str(n)) for n in (1, 2)
+    )
+    rows = [
+        {"sha256": p.sha256, "path": p.path.name, "width": 1, "height": 1, "created": db.now()}
+        for p in (first, second)
+    ]
+    async with another(db) as session:
+        await session.execute(sa.insert(tables.Photo).values(rows[0]))
+        asking = asyncio.create_task(queue.enqueue(db, new_job(photos=(second, first))))
+        await waits(db)
+        await session.execute(sa.insert(tables.Photo).values(rows[1]))
+    assert (await asking).photos == (second, first)
