@@ -20,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from foodcritic import audit, tables
+from foodcritic import audit, people, tables
 from foodcritic.columns import JobKind, JobStatus, ReviewStatus
 from foodcritic.critique import Candidate
 from foodcritic.db import Database
@@ -108,7 +108,8 @@ async def propose(
         raise CorrectionError("empty", "a correction names a dish or gives a better text")
     now = db.now()
     async with db.write() as session:
-        # Locked: two taps of one person in one moment are one correction.
+        # Two taps of one person in one moment are one correction.
+        await people.lock(session, db, channel, user_id)
         asked = (
             await session.execute(
                 sa.select(J.model, J.answer).where(J.id == job_id).with_for_update()
@@ -118,18 +119,16 @@ async def propose(
             raise JobNotFound(f"there is no job {job_id}")
         if not asked.answer:
             raise CorrectionError("no_answer", f"job {job_id} has no answer to correct")
-        await session.execute(
-            db.insert(tables.User)
-            .values(channel=channel, id=user_id, settings={}, created=now)
-            .on_conflict_do_nothing()
-        )
+        # Locked, too: what an administrator approves in this moment is not written over.
         open_ = await session.scalar(
-            sa.select(C.id).where(
+            sa.select(C.id)
+            .where(
                 C.job_id == job_id,
                 C.channel == channel,
                 C.user_id == user_id,
                 C.status == ReviewStatus.PENDING,
             )
+            .with_for_update()
         )
         if open_ is not None:
             change = sa.update(C).where(C.id == open_).values(**said, lang=lang, created=now)
@@ -194,26 +193,38 @@ async def review(
     dish: str | None = None,
     text: str | None = None,
     actor: str | None = None,
+    shown: Correction | None = None,
 ) -> Correction:
     """Decide about a correction; `dish` or `text`, where given, replace what was said.
 
     A later review replaces an earlier one; PENDING puts it back into the queue. An `actor`'s
-    decision is in the audit.
+    decision is in the audit. It is about what was `shown`, where that is given.
 
     Raises:
-        CorrectionError: the edit is `too_long`.
+        CorrectionError: the edit is `too_long`, or it has `changed` since it was shown.
         CorrectionNotFound: it was taken back, or its answer was forgotten.
     """
     edits = {"dish": _line(dish), "text": _words(text)}
     values = {name: value for name, value in edits.items() if value is not None}
     reviewed = None if status is ReviewStatus.PENDING else db.now()
+    where = [C.id == correction_id]
+    if shown is not None:  # in the statement: its author may write while we look
+        where += [
+            C.status == shown.status,
+            C.dish.is_not_distinct_from(shown.dish),
+            C.text.is_not_distinct_from(shown.text),
+        ]
     async with db.write() as session:
-        await session.execute(
+        decided = await session.scalar(
             sa.update(C)
-            .where(C.id == correction_id)
+            .where(*where)
             .values(status=status, reviewed=reviewed, **values)
+            .returning(C.id)
             .execution_options(synchronize_session=False)
         )
+        if decided is None:
+            await _read(session, correction_id)
+            raise CorrectionError("changed", f"correction {correction_id} has changed since")
         if actor is not None:
             await audit.note(
                 session, db, actor, f"review:{status}", str(correction_id), edited=bool(values)

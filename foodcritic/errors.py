@@ -29,7 +29,7 @@ from typing import Literal
 
 PhotoCode = Literal["not_an_image", "truncated", "too_large", "too_many_pixels"]
 CaptionCode = Literal["empty", "too_long", "no_glyph", "no_shaping"]
-CorrectionCode = Literal["empty", "too_long", "no_answer"]
+CorrectionCode = Literal["empty", "too_long", "no_answer", "changed"]
 
 
 class FoodcriticError(Exception):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
-from foodcritic import corrections, people, queue
+from foodcritic import corrections, people, queue, tables
 from foodcritic.columns import ReviewStatus
 from foodcritic.db import Database
 from foodcritic.errors import CorrectionError, CorrectionNotFound, JobNotFound
 from foodcritic.jobs import Job
-from tests.conftest import new_job
+from tests.conftest import another, new_job, waits
 
 PENDING, APPROVED = ReviewStatus.PENDING, ReviewStatus.APPROVED
 
@@ -70,6 +71,33 @@ async def test_a_review_may_edit_and_be_changed(db: Database) -> None:
     back = await corrections.review(db, said.id, PENDING)
     assert (back.status, back.reviewed) == (PENDING, None)
     assert await corrections.pending(db, after=said.id) == ()
+
+
+async def test_what_is_being_approved_is_not_written_over(db: Database) -> None:
+    job = await answered(db)
+    said = await corrections.propose(db, job.id, "telegram", 7, dish="Udon", lang="en")
+    approve = sa.update(tables.Correction).values(status=ReviewStatus.APPROVED)
+    async with another(db) as session:
+        await session.execute(approve)
+        again = corrections.propose(db, job.id, "telegram", 7, dish="Mud", lang="en")
+        proposing = asyncio.create_task(again)
+        await waits(db)
+    assert (await proposing).id != said.id
+    kept = await corrections.get(db, said.id)
+    assert (kept.dish, kept.status) == ("Udon", ReviewStatus.APPROVED)
+
+
+async def test_who_decides_agrees_to_what_they_were_shown(db: Database) -> None:
+    job = await answered(db)
+    shown = await corrections.propose(db, job.id, "telegram", 7, dish="Udon", lang="en")
+    now = await corrections.propose(db, job.id, "telegram", 7, text="Mud.", lang="en")
+    approved = ReviewStatus.APPROVED
+    with pytest.raises(CorrectionError, match="changed"):
+        await corrections.review(db, shown.id, approved, actor="telegram:1", shown=shown)
+    assert await corrections.get(db, shown.id) == now
+    await corrections.review(db, shown.id, approved, actor="telegram:1", shown=now)
+    with pytest.raises(CorrectionError, match="changed"):  # by another administrator
+        await corrections.review(db, shown.id, ReviewStatus.REJECTED, shown=now)
 
 
 async def test_only_its_author_takes_a_correction_back(db: Database) -> None:

@@ -48,6 +48,11 @@ SHOWN: Final = 1000
 ALBUM: Final = 10
 #: Pixels a side of a photo on a card.
 SIDE: Final = 1280
+#: What a button makes of a correction, and what is said then.
+DECISIONS: Final = {
+    "approve": (ReviewStatus.APPROVED, "admin-review-approved"),
+    "reject": (ReviewStatus.REJECTED, "admin-review-rejected"),
+}
 
 
 async def on_review(order: Order) -> None:
@@ -72,13 +77,14 @@ async def on_tap(press: Press) -> None:
     elif press.seal != seal(correction):
         await _decided(press, "admin-review-changed")
         await show(press.desk, _chat(press), press.lang, correction)
-    elif press.action == "approve":
-        await _review(press, correction, ReviewStatus.APPROVED)
-        await _decided(press, "admin-review-approved")
-        await _next(press)
-    elif press.action == "reject":
-        await _review(press, correction, ReviewStatus.REJECTED)
-        await _decided(press, "admin-review-rejected")
+    elif press.action in DECISIONS:
+        status, said = DECISIONS[press.action]
+        try:
+            await _review(press, correction, status)
+        except CorrectionError:  # in this very moment: look again
+            await on_tap(press)
+            return
+        await _decided(press, said)
         await _next(press)
     elif press.action == "ban":
         await _ban(press, correction)
@@ -241,8 +247,8 @@ def _picture(path: Path) -> bytes:
     return kept.getvalue()
 
 
-async def _review(press: Press, correction: Correction, status: ReviewStatus) -> None:
-    await corrections.review(press.desk.db, correction.id, status, actor=press.actor)
+async def _review(press: Press, shown: Correction, status: ReviewStatus) -> None:
+    await corrections.review(press.desk.db, shown.id, status, actor=press.actor, shown=shown)
 
 
 async def _ban(press: Press, correction: Correction) -> None:
@@ -257,7 +263,7 @@ async def _ban(press: Press, correction: Correction) -> None:
         after = waiting[-1].id
         for other in waiting:
             if (other.channel, other.user_id) == (correction.channel, correction.user_id):
-                await _review(press, other, ReviewStatus.REJECTED)
+                await corrections.review(db, other.id, ReviewStatus.REJECTED, actor=press.actor)
     await _decided(press, "admin-review-banned")
     await _next(press)
 
