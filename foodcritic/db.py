@@ -1,7 +1,7 @@
 """The database: connect, read, write, migrate; the same calls on SQLite and PostgreSQL.
 
     db = await connect(settings)          async with connected(settings) as db: …
-    async with db.read() as session: …    one snapshot, nothing to commit
+    async with db.read() as session: …    nothing to commit; one snapshot (PostgreSQL: a statement)
     async with db.write() as session: …   one transaction: committed at the end, or nothing
         db.ring(session, "jobs")          wakes listeners once it is committed (foodcritic.wake)
     await migrate(settings)               upgrade to the newest schema, in process
