@@ -1,9 +1,9 @@
 """Headway: what a process and those below it compute and move shows from outside."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from foodcritic import headway
 HANG = 60.0  #: seconds after which nothing will come any more
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def child(code: str) -> AsyncIterator[int]:
     """A process that has begun to run `code`, and what it starts."""
     started = await asyncio.create_subprocess_exec(
@@ -27,7 +27,8 @@ async def child(code: str) -> AsyncIterator[int]:
     try:
         yield started.pid
     finally:
-        started.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            started.kill()
         await started.wait()
 
 

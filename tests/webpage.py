@@ -100,7 +100,8 @@ class Seen:
         self.asked.append(request.url)
 
     def console(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
+        # Gradio's browser side says so of a stream that it closes before the server has answered.
+        if said.type == "error" and not said.text.startswith("AbortError: signal is aborted"):
             self.complaints.append(said.text)
 
 

@@ -140,10 +140,19 @@ async def test_a_busy_group_stays_within_its_twenty_a_minute(tmp_path: Path) -> 
         people = [group.member(place.person(f"P{n}")) for n in range(30)]
         for number, person in enumerate(people):
             person.sends_photo(picture(number), caption="@foodcritic_bot")
-        await place.tg.world.until(
-            lambda: len(place.tg.world.made("sendMessage", group.chat.id, ok=True)) == 30, "30"
-        )
+
+        def said() -> int:
+            return len(place.tg.world.made("sendMessage", group.chat.id, ok=True))
+
+        async def more(than: int) -> int:
+            await place.tg.world.until(lambda: said() > than, f"more than {than} answers")
+            return said()
+
+        heard = 0
+        while heard < 30:  # one after the other: a busy machine needs its time for all of them
+            heard = await more(heard)
         await place.settled()
+        assert said() == 30
         assert place.tg.world.meter.over == []
         answered = {
             m["reply_to_message"]["message_id"] for m in place.tg.world.by_bot(group.chat.id)
