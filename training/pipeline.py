@@ -143,7 +143,7 @@ async def _beside(beating: Coroutine[Any, Any, None], going: Coroutine[Any, Any,
 
 async def tidy(db: Database, settings: Settings) -> None:
     """Remove what runs have left that nobody was at when they ended: `_tidy`."""
-    folders = await asyncio.to_thread(lambda: sorted((settings.home / "runs").glob("*")))
+    folders = await asyncio.to_thread(lambda: sorted((settings.home / "runs").glob("[0-9]*")))
     going = await runs.unfinished(db)  # asked last: a run that begins now has no folder above
     for folder in folders:
         if going is None or folder.name != str(going.id):
@@ -157,7 +157,7 @@ def _tidy(folder: Path) -> None:
     work, told = folder / "work", folder / withdrawn.DATASET
     (work / "train.json").unlink(missing_ok=True)  # what people wrote
     for path in (*work.glob("iter_*"), *work.glob("merged*")):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     if told.exists():
         home, name = folder.parents[1], told.read_text("utf-8")
         if not (home / "datasets" / name).is_dir():  # it was forgotten as the report was written
