@@ -161,8 +161,15 @@ async def _photos(db: Database, before: datetime) -> int:
     """Photos no question shows: rows older than `before`, and files that no row names."""
     p = tables.Photo
     unseen = ~sa.select(tables.JobPhoto.job_id).where(tables.JobPhoto.sha256 == p.sha256).exists()
-    async with db.write() as session:
-        await session.execute(_deletion(p, p.created < before, unseen))
+    old = sa.select(p.sha256).where(p.created < before, unseen).limit(BATCH)
+    while True:
+        async with db.write() as session:
+            # Locked, then looked at once more: somebody may ask about one in this very moment.
+            locked = old.with_for_update(skip_locked=True)
+            names = list(await session.scalars(locked))
+            await session.execute(_deletion(p, p.sha256.in_(names), unseen))
+        if len(names) < BATCH:
+            break
     async with db.read() as session:
         named = set(await session.scalars(sa.select(p.path)))
     # Files are judged by the disk's clock, which a test's is not.

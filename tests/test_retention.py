@@ -30,7 +30,7 @@ from foodcritic.db import Database
 from foodcritic.dialogue import Place
 from foodcritic.errors import JobNotFound
 from foodcritic.jobs import Job
-from tests.conftest import Clock, new_job
+from tests.conftest import Clock, another, new_job, waits
 from tests.datakit import photo
 from training import dataset, forget
 
@@ -240,3 +240,23 @@ async def test_photos_may_be_stored_and_swept_at_the_same_time(db: Database, clo
     finally:
         stop.set()
         await busy
+
+
+async def test_a_photo_that_is_asked_about_as_it_is_swept_stays(db: Database, clock: Clock) -> None:
+    old, job = photos.store(db.settings.media, photo(1)), await queue.enqueue(db, new_job())
+    row = {"sha256": old.sha256, "path": old.path.relative_to(db.settings.media).as_posix()}
+    async with db.write() as session:
+        await session.execute(
+            sa.insert(tables.Photo).values(**row, width=1, height=1, created=clock())
+        )
+    clock.forward(days=2)
+    async with another(db) as session:
+        shown = {"job_id": job.id, "position": 0, "sha256": old.sha256}
+        await session.execute(sa.insert(tables.JobPhoto).values(shown))
+        sweeping = asyncio.create_task(retention.sweep(db))
+        waiting = asyncio.create_task(waits(db))
+        await asyncio.wait({sweeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    await sweeping
+    assert (await queue.get(db, job.id)).photos[0].path.exists()
