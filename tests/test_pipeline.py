@@ -132,6 +132,21 @@ async def asked(db: Database) -> Run:
     return run
 
 
+async def killed_at(step: str, db: Database, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose trainer died at this step of `stages`, as the next trainer takes it."""
+
+    async def killed(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(stages, step, killed)
+        with pytest.raises(asyncio.CancelledError):
+            await pipeline.work(db, db.settings, await asked(db))
+    again = await runs.claim(db, "another")
+    assert again is not None
+    return again
+
+
 async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_report(
     taught: Database, trainer: Trainer
 ) -> None:
@@ -157,15 +172,9 @@ async def test_a_candidate_that_is_not_better_is_rejected_with_reasons_and_a_rep
 
 
 async def test_a_better_model_is_live_before_the_gpu_is_given_back(
-    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    taught: Database, trainer: Trainer, lenient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that waits for the GPU would load the old one first, and then this one."""
-    judged = gate.judge
-
-    def lenient(measured: gate.Measured) -> gate.Verdict:
-        return dataclasses.replace(judged(measured), passed=True)
-
-    monkeypatch.setattr(gate, "judge", lenient)
     renewed, heavy = runs.renew, list[bool]()
 
     async def renew(db: Database, run: Run, stage: Any = None, **values: Any) -> Run:
@@ -375,16 +384,7 @@ async def test_a_trainer_that_is_told_to_stop_gives_the_run_back_and_the_next_go
 async def test_a_run_killed_after_training_is_judged_without_training_again(
     taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(*_: object) -> None:
-        raise asyncio.CancelledError
-
-    run = await asked(taught)
-    with monkeypatch.context() as dying:
-        dying.setattr(stages, "_gate", killed)
-        with pytest.raises(asyncio.CancelledError):
-            await pipeline.work(taught, taught.settings, run)
-    again = await runs.claim(taught, "another")
-    assert again is not None
+    again = await killed_at("_gate", taught, monkeypatch)
     ended = await pipeline.work(taught, taught.settings, again)
     assert ended.status is RunStatus.SUCCEEDED, ended.error
     assert trainer.calls == 1
@@ -392,25 +392,10 @@ async def test_a_run_killed_after_training_is_judged_without_training_again(
 
 
 async def test_a_run_killed_after_it_promoted_is_not_done_again(
-    taught: Database, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    taught: Database, trainer: Trainer, lenient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may wait for a worker for a minute; what serves by then is not to be trained anew."""
-    judged = gate.judge
-
-    def lenient(measured: gate.Measured) -> gate.Verdict:
-        return dataclasses.replace(judged(measured), passed=True)
-
-    async def killed(*_: object) -> None:
-        raise asyncio.CancelledError
-
-    monkeypatch.setattr(gate, "judge", lenient)
-    run = await asked(taught)
-    with monkeypatch.context() as dying:
-        dying.setattr(stages, "_taken", killed)
-        with pytest.raises(asyncio.CancelledError):
-            await pipeline.work(taught, taught.settings, run)
-    again = await runs.claim(taught, "another")
-    assert again is not None
+    again = await killed_at("_taken", taught, monkeypatch)
     ended = await pipeline.work(taught, taught.settings, again)
     assert ended.status is RunStatus.SUCCEEDED, ended.error
     assert trainer.calls == 1
